@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+__extension__ typedef unsigned __int128 wide;	/* a product of two uint64_t */
+
 struct unit {
 	const char *name;
 	uint64_t scale;
@@ -95,7 +97,7 @@ scaled(const char *text, const struct unit *units, uint64_t *out)
 	if (__builtin_mul_overflow(whole, units->scale, &v))
 		goto range;
 	/* frac < frac_div <= 1e9 and scale < 2^47: use 128 bits. */
-	frac = (uint64_t)((unsigned __int128)frac * units->scale / frac_div);
+	frac = (uint64_t)((wide)frac * units->scale / frac_div);
 	if (__builtin_add_overflow(v, frac, &v) || v > INT64_MAX)
 		goto range;
 	*out = v;
