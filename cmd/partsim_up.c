@@ -1,0 +1,361 @@
+/* partsim_up: the net in the foreground, alone or around a command. */
+
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "exits.h"
+#include "link.h"
+#include "num.h"
+#include "partsim.h"
+
+static struct link_net *net;
+static volatile sig_atomic_t caught, child_changed;
+
+static void
+on_signal(int sig)
+{
+	if (sig == SIGCHLD)
+		child_changed = 1;
+	else
+		caught = sig;
+	if (net != NULL)
+		link_wake(net);
+}
+
+static void
+catch_signals(bool children)
+{
+	struct sigaction sa = { .sa_handler = on_signal };
+
+	sigemptyset(&sa.sa_mask);
+	if (sigaction(SIGINT, &sa, NULL) == -1 ||
+	    sigaction(SIGTERM, &sa, NULL) == -1 ||
+	    sigaction(SIGHUP, &sa, NULL) == -1 ||
+	    (children && sigaction(SIGCHLD, &sa, NULL) == -1))
+		err(EX_OSERR, "sigaction");
+	sa.sa_handler = SIG_IGN;
+	if (sigaction(SIGPIPE, &sa, NULL) == -1)
+		err(EX_OSERR, "sigaction");
+}
+
+static _Noreturn void
+die_of(int sig)
+{
+	signal(sig, SIG_DFL);
+	kill(getpid(), sig);
+	exit(128 + sig);
+}
+
+/* --- bringing it up ---------------------------------------------------- */
+
+static FILE *
+open_output(const char *path)
+{
+	FILE *f;
+
+	if (strcmp(path, "-") == 0)
+		return stdout;
+	if ((f = fopen(path, "we")) == NULL)
+		err(EX_CANTCREAT, "%s", path);
+	return f;
+}
+
+/* One word of ours to the net; it must go well. */
+static void
+tell(const char *verb, const char *name)
+{
+	struct buf line = { 0 }, reply = { 0 };
+	char *text;
+	long status;
+
+	if (buf_printf(&line, "%s%s%s", verb, name[0] != '\0' ? " " : "",
+	    name) == -1 || buf_put_byte(&line, '\0') == -1)
+		err(EX_OSERR, NULL);
+	(void)link_command(net, (char *)line.data, &reply);
+	if (reply.len > 4 && memcmp(reply.data, "err ", 4) == 0) {
+		reply.data[reply.len - 1] = '\0';
+		status = strtol((char *)reply.data + 4, &text, 10);
+		link_close(net);
+		errx((int)status, "%s", text + 1);
+	}
+	buf_release(&line);
+	buf_release(&reply);
+}
+
+/* -n 3, or -n a,b,c. */
+static void
+make_nodes(const char *nodes)
+{
+	char name[32], *list, *word, *next;
+	uint64_t cnt;
+
+	if (num_u64(nodes, 1, 64, &cnt) == 0) {
+		for (uint64_t i = 1; i <= cnt; i++) {
+			(void)snprintf(name, sizeof(name), "n%u",
+			    (unsigned int)i);
+			tell("node", name);
+		}
+		return;
+	}
+	if ((list = next = strdup(nodes)) == NULL)
+		err(EX_OSERR, NULL);
+	while ((word = strsep(&next, ",")) != NULL) {
+		if (word[0] == '\0' || strchr(word, ' ') != NULL ||
+		    word[0] == '#')
+			errx(EX_USAGE, "-n %s: a number or names", nodes);
+		tell("node", word);
+	}
+	free(list);
+}
+
+static void
+start_scenario(const char *file)
+{
+	char why[512];
+	int fd, saved;
+
+	fd = strcmp(file, "-") == 0 ? dup(STDIN_FILENO) :
+	    open(file, O_RDONLY | O_CLOEXEC);
+	if (fd == -1) {
+		saved = errno;
+		link_close(net);
+		errc(exit_status(saved), saved, "%s", file);
+	}
+	if (link_scenario(net, fd, file, why, sizeof(why)) == -1) {
+		saved = errno;
+		link_close(net);
+		if (why[0] != '\0')
+			errx(EX_DATAERR, "%s", why);
+		errc(exit_status(saved), saved, "%s", file);
+	}
+}
+
+static void
+bring_up(const struct options *o, bool children)
+{
+	struct link_options lo = { .seed = o->seed, .buffer = o->buffer,
+	    .log_json = o->json };
+	struct rlimit rl;
+	char seed[24];
+
+	/* Two descriptors a connection; the default is made for less. */
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < rl.rlim_max) {
+		rl.rlim_cur = rl.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &rl);
+	}
+	if (o->trace != NULL)
+		lo.trace = open_output(o->trace);
+	if (o->log != NULL)
+		lo.log = open_output(o->log);
+	else if (o->verbose)
+		lo.log = stderr;
+	if (link_open(&net, o->net, &lo) == -1) {
+		if (errno == EBUSY)
+			errx(EX_TEMPFAIL, "%s: a net is up there already",
+			    o->net);
+		err(exit_status(errno), "%s", o->net);
+	}
+	catch_signals(children);
+	(void)snprintf(seed, sizeof(seed), "%" PRIu64, o->seed);
+	tell("seed", seed);
+	if (o->nodes != NULL)
+		make_nodes(o->nodes);
+	if (o->file != NULL)
+		start_scenario(o->file);
+}
+
+/* To systemd, as sd_notify(3) does. */
+static void
+notify(const char *state)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	size_t len;
+	int fd;
+
+	if (path == NULL || (len = strlen(path)) < 2 ||
+	    len >= sizeof(sun.sun_path))
+		return;
+	memcpy(sun.sun_path, path, len);
+	if (path[0] == '@')
+		sun.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd == -1)
+		return;
+	(void)sendto(fd, state, strlen(state), MSG_NOSIGNAL,
+	    (const struct sockaddr *)&sun,
+	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
+	close(fd);
+}
+
+static void
+say_ready(const struct options *o)
+{
+	if (!o->quiet)
+		puts("ready");
+	if (fflush(stdout) == EOF)
+		warn("stdout");
+	if (o->ready_fd != -1) {
+		if (write(o->ready_fd, "\n", 1) == -1)
+			warn("--ready-fd %d", o->ready_fd);
+		close(o->ready_fd);
+	}
+	notify("READY=1");
+}
+
+static void
+step(void)
+{
+	if (link_step(net, MONO_NEVER) == -1) {
+		int saved = errno;
+
+		link_close(net);
+		errc(EX_OSERR, saved, "epoll");
+	}
+}
+
+/* Take it down; the status of a scenario that failed, or 0. */
+static int
+take_down(void)
+{
+	struct link_net *n = net;
+	int status = EX_OK;
+
+	if (link_state(n) == LINK_FAILED)
+		warnx("%s", link_failure(n, &status));
+	net = NULL;			/* a signal may come at any time */
+	link_close(n);
+	return status;
+}
+
+int
+partsim_up(const struct options *o)
+{
+	int status;
+
+	bring_up(o, false);
+	if (link_state(net) != LINK_FAILED)
+		say_ready(o);
+	while (caught == 0 && link_state(net) != LINK_QUIT &&
+	    link_state(net) != LINK_FAILED)
+		step();
+	notify("STOPPING=1");
+	status = take_down();
+	if (caught != 0 && caught != SIGTERM)
+		die_of(caught);
+	return status;
+}
+
+/* --- around a command -------------------------------------------------- */
+
+static bool terminal;			/* ours to hand over */
+
+static void
+hand_terminal(pid_t group)
+{
+	sigset_t block, old;
+
+	if (!terminal)
+		return;
+	sigemptyset(&block);
+	sigaddset(&block, SIGTTOU);
+	sigprocmask(SIG_BLOCK, &block, &old);
+	(void)tcsetpgrp(STDIN_FILENO, group);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
+static pid_t
+start_command(char *argv[])
+{
+	pid_t pid;
+
+	terminal = isatty(STDIN_FILENO) &&
+	    tcgetpgrp(STDIN_FILENO) == getpgrp();
+	fflush(NULL);
+	if ((pid = fork()) == -1)
+		err(EX_OSERR, "fork");
+	if (pid != 0) {
+		(void)setpgid(pid, pid);
+		return pid;
+	}
+	(void)setpgid(0, 0);
+	hand_terminal(getpgrp());
+	signal(SIGPIPE, SIG_DFL);
+	execvp(argv[0], argv);
+	warn("%s", argv[0]);
+	_exit(errno == ENOENT ? EX_NOTFOUND : EX_CANNOTRUN);
+}
+
+/* True once the command has ended; *status is then from waitpid(2). */
+static bool
+command_ended(pid_t pid, int *status)
+{
+	pid_t r;
+
+	child_changed = 0;
+	while ((r = waitpid(pid, status, WNOHANG | WUNTRACED)) == -1 &&
+	    errno == EINTR)
+		;
+	if (r == 0)
+		return false;
+	if (r == pid && WIFSTOPPED(*status)) {
+		/* Stopped at the terminal: so are we, until both go on. */
+		if (terminal) {
+			hand_terminal(getpgrp());
+			kill(getpid(), SIGSTOP);
+			hand_terminal(pid);
+			kill(-pid, SIGCONT);
+		}
+		return false;
+	}
+	return true;
+}
+
+int
+partsim_run(const struct options *o, char *argv[])
+{
+	int status = 0, failed, passed = 0;
+	bool ended = false;
+	pid_t pid;
+
+	if (setenv("PARTSIM_NET", o->net, 1) == -1)
+		err(EX_OSERR, NULL);
+	bring_up(o, true);
+	pid = start_command(argv);
+	while (!ended) {
+		if (caught != passed) {
+			passed = caught;
+			kill(-pid, passed);
+		}
+		if (link_state(net) == LINK_QUIT)
+			break;
+		step();
+		if (child_changed)
+			ended = command_ended(pid, &status);
+	}
+	if (link_state(net) != LINK_QUIT && link_state(net) != LINK_FAILED)
+		tell("heal", "");
+	failed = take_down();
+	while (!ended && waitpid(pid, &status, 0) == -1 && errno == EINTR)
+		;
+	hand_terminal(getpgrp());
+	if (caught != 0)
+		die_of(caught);
+	if (WIFSIGNALED(status))
+		return 128 + WTERMSIG(status);
+	return WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : failed;
+}

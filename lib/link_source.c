@@ -1,0 +1,598 @@
+/*
+ * link_source: where lines come from.  A connection's next line is read only
+ * when its last answer has been taken, so one that never reads costs nothing
+ * but itself; the idlest makes room when there are too many.
+ */
+
+#include <sys/epoll.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "exits.h"
+#include "link_priv.h"
+#include "num.h"
+#include "sock.h"
+
+#define LINES_MAX	64U		/* of one source in a turn */
+#define SCENARIO_MAX	(16U << 20)	/* bytes */
+
+/* --- one line ---------------------------------------------------------- */
+
+static void
+log_answer(struct link_net *n, const struct netctl *c, struct answer *a,
+    const char *by)
+{
+	char *text;
+
+	if (a->logged || a->status != 0 || (text = strdup(c->rest)) == NULL)
+		return;
+	netctl_strip(text);
+	if (buf_put_byte(&a->result, '\0') == 0) {
+		log_verb(n, netctl_verb_name(c->verb), text,
+		    (char *)a->result.data, by);
+		a->result.len--;
+	}
+	free(text);
+}
+
+static int	source_wait(struct source *s, const char *line,
+		    struct answer *a);
+
+static void
+obey(struct link_net *n, const struct netctl *c, const char *line,
+    struct source *s, struct answer *a)
+{
+	int64_t base = s != NULL ? s->base_ns : n->start_ns;
+	bool past = c->has_at && !c->at_now && base + c->at_ns <= net_now(n);
+	struct answer ignored = { .body = a->body };
+
+	/* What was scheduled before it and is due comes first. */
+	if (past && n->scheds_cnt > 0 && n->heap[1]->at_ns <= n->now_ns)
+		past = false;
+	if (c->verb == NETCTL_WAIT && s != NULL) {
+		(void)source_wait(s, line, a);
+		return;
+	}
+	if (c->every_ns > 0 || (c->has_at && !past)) {
+		if (sched_add(n, c, base, a) == 0)
+			log_note(n, "at", "%s", line);
+		return;
+	}
+	for (uint64_t i = 1; i < c->repeat && a->status == 0; i++) {
+		ignored.by = a->by;
+		ignored.status = 0;
+		ignored.result.len = 0;
+		if (net_obey(n, c, &ignored) == -1) {
+			a->status = ignored.status;
+			(void)strlcpy(a->err, ignored.err, sizeof(a->err));
+		} else {
+			log_answer(n, c, &ignored, a->by);
+		}
+		ignored.logged = false;
+	}
+	buf_release(&ignored.result);
+	if (a->status == 0 && net_obey(n, c, a) == 0)
+		log_answer(n, c, a, a->by);
+}
+
+/* 1 answered, 0 nothing to answer (yet, if s waits), -1 answered with err. */
+int
+net_line(struct link_net *n, const char *line, struct source *s,
+    const char *by, struct buf *reply)
+{
+	struct answer a = { .body = reply, .by = by };
+	size_t start = reply->len;
+	struct netctl *c;
+	int r = -1;
+
+	if ((c = malloc(sizeof(*c))) == NULL) {
+		answer_fail(&a, EX_OSERR, "%s", strerror(errno));
+	} else if ((r = netctl_parse(c, line, a.err)) == -1) {
+		a.status = EX_USAGE;
+	} else if (r == 1) {
+		a.scenario = s != NULL && s->fd == -1;
+		obey(n, c, line, s, &a);
+	}
+	if (a.status == 0 && a.lines > 0)
+		(void)buf_printf(&a.result, "%slines=%zu",
+		    a.result.len > 0 ? " " : "", a.lines);
+	if (a.status != 0) {
+		reply->len = start;
+		r = buf_printf(reply, "err %d %s\n", a.status, a.err) == 0 ?
+		    -1 : 0;
+	} else if (a.deferred) {
+		r = 0;
+	} else if (r == 1 && buf_printf(reply, "ok%s%.*s\n",
+	    a.result.len > 0 ? " " : "", (int)a.result.len,
+	    a.result.len > 0 ? (char *)a.result.data : "") == -1) {
+		reply->len = start;
+	}
+	buf_release(&a.result);
+	free(c);
+	return r;
+}
+
+int
+link_command(struct link_net *n, const char *line, struct buf *reply)
+{
+	int r;
+
+	net_now(n);
+	r = net_line(n, line, NULL, NULL, reply);
+	conn_reap(n);
+	return r != 0;
+}
+
+/* --- waiting ----------------------------------------------------------- */
+
+static bool	source_run(struct source *s);
+
+static void
+source_rerun(struct source *s)
+{
+	if (!source_run(s))
+		source_free(s->net, s);
+}
+
+static void
+wait_over(struct source *s, const char *answer)
+{
+	struct link_net *n = s->net;
+
+	timer_disarm(n, &s->timer);
+	timer_disarm(n, &s->within);
+	free(s->wait);
+	s->wait = NULL;
+	s->waiting = false;
+	if (s->fd != -1)
+		(void)buf_put_str(&s->out, answer);
+}
+
+static void
+wait_timer(struct link_net *n, void *arg)
+{
+	struct source *s = arg;
+
+	(void)n;
+	if (s->waiting)
+		wait_over(s, "ok\n");
+	source_rerun(s);
+}
+
+static void
+scenario_failed(struct source *s, int status, const char *message)
+{
+	struct link_net *n = s->net;
+
+	(void)snprintf(n->failure, sizeof(n->failure), "%s:%" PRIu64 ": %s",
+	    s->name, s->line_no, message);
+	n->failure_status = status;
+	n->state = LINK_FAILED;
+	s->closing = true;
+}
+
+static void
+wait_ran_out(struct link_net *n, void *arg)
+{
+	struct source *s = arg;
+
+	(void)n;
+	wait_over(s, "err 75 it did not come within that time\n");
+	if (s->fd == -1)
+		scenario_failed(s, EX_TEMPFAIL, "it did not come within that "
+		    "time");
+	source_rerun(s);
+}
+
+/* 1 it holds now, 0 not yet, -1. */
+static int
+wait_holds(struct source *s, struct answer *a)
+{
+	char why[NETCTL_ERR_MAX];
+
+	return condition(s->net, s->wait, a, why, sizeof(why));
+}
+
+static int
+source_wait(struct source *s, const char *line, struct answer *a)
+{
+	struct link_net *n = s->net;
+	int r = 0;
+
+	/* A copy of its own: the words must outlive the line. */
+	if ((s->wait = malloc(sizeof(*s->wait))) == NULL ||
+	    netctl_parse(s->wait, line, a->err) != 1) {
+		answer_fail(a, EX_OSERR, "%s", strerror(errno));
+		goto out;
+	}
+	if (s->wait->what != NETCTL_PLAIN && (r = wait_holds(s, a)) != 0)
+		goto out;
+	s->timer.fire = wait_timer;
+	s->within.fire = wait_ran_out;
+	s->timer.arg = s->within.arg = s;
+	if ((s->wait->what == NETCTL_PLAIN && timer_arm(n, &s->timer,
+	    n->now_ns + s->wait->time_ns) == -1) ||
+	    (s->wait->within_ns > 0 && timer_arm(n, &s->within,
+	    n->now_ns + s->wait->within_ns) == -1)) {
+		answer_fail(a, EX_OSERR, "%s", strerror(errno));
+		goto out;
+	}
+	s->waiting = a->deferred = true;
+	return 0;
+out:
+	timer_disarm(n, &s->timer);
+	free(s->wait);
+	s->wait = NULL;
+	return r;
+}
+
+void
+sources_check(struct link_net *n)
+{
+	struct source *s, *next;
+	struct answer a = { 0 };
+	int r;
+
+	for (s = n->sources; s != NULL; s = next) {
+		next = s->next;
+		if (!s->waiting || s->wait->what == NETCTL_PLAIN)
+			continue;
+		if ((r = wait_holds(s, &a)) == 0)
+			continue;
+		wait_over(s, r == 1 ? "ok\n" : "err 66 no such node\n");
+		source_rerun(s);
+		return;			/* the list may have changed */
+	}
+}
+
+/* --- connections ------------------------------------------------------- */
+
+static struct source *
+source_new(struct link_net *n, int fd)
+{
+	struct source *s;
+
+	if ((s = calloc(1, sizeof(*s))) == NULL)
+		return NULL;
+	s->net = n;
+	s->fd = fd;
+	s->watch = (struct watch){ .kind = WATCH_CLIENT, .owner = s };
+	s->base_ns = s->used_ns = net_now(n);
+	if ((s->next = n->sources) != NULL)
+		s->next->prev = s;
+	n->sources = s;
+	return s;
+}
+
+void
+source_free(struct link_net *n, struct source *s)
+{
+	timer_disarm(n, &s->timer);
+	timer_disarm(n, &s->within);
+	if (s->prev != NULL)
+		s->prev->next = s->next;
+	else
+		n->sources = s->next;
+	if (s->next != NULL)
+		s->next->prev = s->prev;
+	if (s->fd != -1) {
+		net_unwatch(n, s->fd);
+		close(s->fd);
+		n->clients_cnt--;
+	}
+	if (n->scenario == s) {
+		n->scenario = NULL;
+		if (n->state == LINK_RUNNING)
+			n->state = LINK_IDLE;
+	}
+	buf_release(&s->in);
+	buf_release(&s->out);
+	free(s->wait);
+	free(s->name);
+	free(s);
+}
+
+/* False: it has hung up. */
+static bool
+flush(struct source *s)
+{
+	ssize_t w;
+	bool want;
+
+	while (s->out_off < s->out.len) {
+		w = send(s->fd, s->out.data + s->out_off,
+		    s->out.len - s->out_off, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (w == -1 && errno == EINTR)
+			continue;
+		if (w == -1 && errno == EAGAIN)
+			break;
+		if (w <= 0)
+			return false;
+		s->out_off += (size_t)w;
+	}
+	if (s->out_off == s->out.len) {
+		s->out_off = 0;
+		if (s->out.cap > NETCTL_LINE_MAX)
+			buf_release(&s->out);
+		s->out.len = 0;
+	}
+	want = s->out.len > 0;
+	if (want != s->want_out) {
+		s->want_out = want;
+		(void)net_rewatch(s->net, s->fd, &s->watch, want ? EPOLLOUT :
+		    s->at_eof ? 0 : EPOLLIN);
+	}
+	return true;
+}
+
+/* Take the first line of s->in into line[]; 1, 0 none yet, -1 too long. */
+static int
+next_line(struct source *s, char line[NETCTL_LINE_MAX])
+{
+	const unsigned char *from = s->in.data + s->in_off, *nl;
+	size_t left = s->in.len - s->in_off, len;
+
+	if (left == 0)
+		return 0;
+	nl = memchr(from, '\n', left);
+	if (nl == NULL && !s->at_eof)
+		return left >= NETCTL_LINE_MAX ? -1 : 0;
+	len = nl != NULL ? (size_t)(nl - from) : left;
+	if (len >= NETCTL_LINE_MAX)
+		return -1;
+	/* A NUL would hide the rest of the line from the parser. */
+	for (size_t i = 0; i < len; i++)
+		if ((line[i] = (char)from[i]) == '\0')
+			line[i] = '\001';
+	line[len] = '\0';
+	s->in_off += nl != NULL ? len + 1 : len;
+	if (s->in_off >= s->in.len / 2) {
+		buf_drop(&s->in, s->in_off);
+		s->in_off = 0;
+	}
+	return 1;
+}
+
+static void
+run_later(struct source *s)
+{
+	s->timer.fire = wait_timer;
+	s->timer.arg = s;
+	(void)timer_arm(s->net, &s->timer, s->net->now_ns);
+}
+
+static bool
+scenario_run(struct source *s)
+{
+	struct link_net *n = s->net;
+	char line[NETCTL_LINE_MAX];
+	struct buf reply = { 0 };
+
+	while (!s->waiting && !s->closing && n->state == LINK_RUNNING &&
+	    next_line(s, line) == 1) {
+		s->line_no++;
+		reply.len = 0;
+		if (net_line(n, line, s, NULL, &reply) == -1) {
+			char *message;
+			long status;
+
+			reply.data[reply.len - 1] = '\0';
+			status = strtol((char *)reply.data + 4, &message, 10);
+			scenario_failed(s, (int)status, message + 1);
+		}
+	}
+	buf_release(&reply);
+	return s->waiting && n->state == LINK_RUNNING;
+}
+
+/* Obey what has come; false when the source is done with. */
+static bool
+source_run(struct source *s)
+{
+	char line[NETCTL_LINE_MAX];
+	unsigned int lines = 0;
+	int r;
+
+	if (s->fd == -1)
+		return scenario_run(s);
+	if (!flush(s))
+		return false;
+	while (!s->waiting && s->out.len == 0 && !s->closing) {
+		if (lines++ == LINES_MAX) {
+			run_later(s);
+			return true;
+		}
+		if ((r = next_line(s, line)) == 0)
+			break;
+		if (r == -1) {
+			(void)buf_printf(&s->out, "err %d a line of more than "
+			    "%d bytes\n", EX_DATAERR, NETCTL_LINE_MAX - 1);
+			s->closing = true;
+		} else {
+			(void)net_line(s->net, line, s, NULL, &s->out);
+		}
+		if (!flush(s))
+			return false;
+	}
+	if (s->out.len > 0)
+		return true;
+	return !s->closing && (s->waiting || !s->at_eof || s->in.len > 0);
+}
+
+void
+source_event(struct link_net *n, struct source *s, uint32_t events)
+{
+	char bytes[4096];
+	ssize_t r;
+
+	s->used_ns = n->now_ns;
+	if (events & (EPOLLHUP | EPOLLERR)) {
+		/* Gone both ways: nobody is there to answer. */
+		if (!(events & EPOLLIN)) {
+			source_free(n, s);
+			return;
+		}
+	}
+	if ((events & EPOLLIN) && s->in.len < (size_t)2 * NETCTL_LINE_MAX) {
+		r = recv(s->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+		if (r > 0 && buf_put(&s->in, bytes, (size_t)r) == -1)
+			r = 0;
+		if (r == -1 && errno != EAGAIN && errno != EINTR) {
+			source_free(n, s);
+			return;
+		}
+		if (r == 0) {
+			s->at_eof = true;
+			(void)net_rewatch(n, s->fd, &s->watch,
+			    s->want_out ? EPOLLOUT : 0);
+		}
+	} else if (events & EPOLLIN) {
+		/* Lines enough are waiting; they come first. */
+		(void)net_rewatch(n, s->fd, &s->watch, 0);
+		s->want_out = true;	/* flush() will ask for more */
+	}
+	source_rerun(s);
+}
+
+/* The one that has been silent for longest and waits for nothing. */
+static void
+evict(struct link_net *n)
+{
+	struct source *oldest = NULL;
+
+	for (struct source *s = n->sources; s != NULL; s = s->next)
+		if (s->fd != -1 && !s->waiting &&
+		    (oldest == NULL || s->used_ns <= oldest->used_ns))
+			oldest = s;
+	if (oldest != NULL)
+		source_free(n, oldest);
+}
+
+void
+control_event(struct link_net *n)
+{
+	static const char denied[] = "err 77 not your net\n";
+	struct source *s;
+	int fd;
+
+	while ((fd = sock_accept(n->control)) != -1) {
+		if (sock_check(fd, false, NULL) == -1) {
+			(void)send(fd, denied, sizeof(denied) - 1,
+			    MSG_NOSIGNAL | MSG_DONTWAIT);
+			close(fd);
+			continue;
+		}
+		if (n->clients_cnt == LINK_CONTROL_MAX)
+			evict(n);
+		if (n->clients_cnt == LINK_CONTROL_MAX ||
+		    (s = source_new(n, fd)) == NULL) {
+			close(fd);
+			continue;
+		}
+		n->clients_cnt++;
+		if (net_watch(n, fd, &s->watch, EPOLLIN) == -1)
+			source_free(n, s);
+	}
+	if (errno != EAGAIN && n->clients_cnt > 0)
+		evict(n);		/* out of descriptors */
+}
+
+/* --- scenarios --------------------------------------------------------- */
+
+static int
+slurp(int fd, struct buf *b)
+{
+	ssize_t r;
+
+	for (;;) {
+		if (buf_reserve(b, 65536) == -1)
+			return -1;
+		r = read(fd, b->data + b->len, b->cap - b->len);
+		if (r == -1 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			return (int)r;
+		b->len += (size_t)r;
+		if (b->len > SCENARIO_MAX) {
+			errno = EFBIG;
+			return -1;
+		}
+	}
+}
+
+/* Parse every line of text, so that a mistake shows before anything is done. */
+static int
+check(const struct buf *text, const char *name, char *err, size_t err_len)
+{
+	char line[NETCTL_LINE_MAX], why[NETCTL_ERR_MAX];
+	struct netctl *c = malloc(sizeof(*c));
+	uint64_t no = 0;
+	size_t at = 0, len;
+	int rc = 0;
+
+	if (c == NULL)
+		return -1;
+	while (rc == 0 && at < text->len) {
+		const unsigned char *nl = memchr(text->data + at, '\n',
+		    text->len - at);
+
+		no++;
+		len = (nl != NULL ? (size_t)(nl - text->data) : text->len) -
+		    at;
+		if (len >= NETCTL_LINE_MAX ||
+		    memchr(text->data + at, '\0', len) != NULL) {
+			(void)snprintf(err, err_len, "%s:%" PRIu64 ": a line "
+			    "too long, or with a NUL", name, no);
+			rc = -1;
+		} else {
+			memcpy(line, text->data + at, len);
+			line[len] = '\0';
+			if (netctl_parse(c, line, why) == -1) {
+				(void)snprintf(err, err_len, "%s:%" PRIu64
+				    ": %s", name, no, why);
+				rc = -1;
+			}
+		}
+		at += len + 1;
+	}
+	free(c);
+	if (rc == -1)
+		errno = EBADMSG;
+	return rc;
+}
+
+int
+link_scenario(struct link_net *n, int fd, const char *name, char *err,
+    size_t err_len)
+{
+	struct buf text = { 0 };
+	struct source *s;
+	int rc, saved;
+
+	err[0] = '\0';
+	rc = slurp(fd, &text);
+	saved = errno;
+	close(fd);
+	errno = saved;
+	if (rc == -1 || check(&text, name, err, err_len) == -1) {
+		saved = errno;
+		buf_release(&text);
+		errno = saved;
+		return -1;
+	}
+	if ((s = source_new(n, -1)) == NULL ||
+	    (s->name = strdup(name)) == NULL) {
+		buf_release(&text);
+		return -1;
+	}
+	s->in = text;
+	s->at_eof = true;
+	n->scenario = s;
+	n->state = LINK_RUNNING;
+	source_rerun(s);
+	return 0;
+}

@@ -1,0 +1,118 @@
+#!/usr/bin/env bats
+# shellcheck disable=SC2154	# bats sets status, output, stderr
+# A real etcd of three members that knows nothing of partsim: it is told peer
+# addresses, and partsim tells its members apart by their processes.
+
+bats_require_minimum_version 1.8.0
+load helpers
+
+setup_file() {
+	PEERS=$("$BATS_TEST_DIRNAME/peers.sh" etcd-server etcd-client)
+	export PEERS
+}
+
+setup() {
+	setup_test
+	export PATH=$PATH:$PEERS ETCDCTL_API=3 PARTSIM_NET=$BATS_TEST_TMPDIR/net
+	base=$((23000 + BATS_SUITE_TEST_NUMBER % 100 * 20))
+}
+
+client() { printf 'http://127.0.0.1:%d' $((base + $1)); }
+
+# ctl NODES etcdctl-arguments: 13 stands for n1 and n3.
+ctl() {
+	local nodes=$1 i list=''
+	shift
+	for ((i = 0; i < ${#nodes}; i++)); do
+		list+=,$(client "${nodes:i:1}")
+	done
+	etcdctl --endpoints "${list#,}" --command-timeout=2s "$@" 2>&1
+}
+
+start_cluster() {
+	local i cluster=''
+	spawn_ready partsim up -s 42 -n 3
+	for i in 1 2 3; do
+		partsim -q node n$i listen tcp:127.0.0.1:$((base + 3 + i)) \
+		    to tcp:127.0.0.1:$((base + 6 + i))
+		cluster+=,n$i=http://127.0.0.1:$((base + 3 + i))
+	done
+	for i in 1 2 3; do
+		spawn etcd --name n$i --data-dir "$PWD/d$i" \
+		    --listen-peer-urls http://127.0.0.1:$((base + 6 + i)) \
+		    --initial-advertise-peer-urls http://127.0.0.1:$((base + 3 + i)) \
+		    --listen-client-urls "$(client $i)" \
+		    --advertise-client-urls "$(client $i)" \
+		    --initial-cluster "${cluster#,}" --unsafe-no-fsync
+		partsim -q node n$i pid "$spawned"
+	done
+	wait_until 20 ctl 123 put k before
+}
+
+leader() {
+	local i
+	for i in 1 2 3; do
+		ctl $i endpoint status -w json | perl -MJSON::PP -e '
+		    $s = decode_json(join "", <STDIN>)->[0]{Status};
+		    exit($s->{leader} != $s->{header}{member_id})' 2>/dev/null &&
+		    echo $i && return
+	done
+	return 1
+}
+
+value() { [ "$(ctl "$1" get k --print-value-only)" = "$2" ]; }
+
+# bats test_tags=slow
+@test "partsim with etcd: a leader that is cut off cannot write, the rest can, healing agrees" {
+	start_cluster
+	wait_until 10 leader
+	local l rest
+	l=$(leader)
+	case $l in 1) rest=23 ;; 2) rest=13 ;; 3) rest=12 ;; esac
+
+	run -0 partsim isolate "n$l"
+	assert_match "$output" '^ok links=4 conns=[1-9]'
+	run -1 ctl "$l" put k minority
+	wait_until 10 ctl "$rest" put k majority
+	run -1 ctl "$l" get k
+	# What it had before it still tells to those who ask for no more.
+	run -0 ctl "$l" get k --consistency=s --print-value-only
+	assert_eq "$output" before
+	run -0 partsim assert bit
+	run -0 partsim heal
+	wait_until 10 value "$l" majority
+	run -0 ctl 123 put k after
+	for n in 1 2 3; do
+		wait_until 10 value $n after
+	done
+}
+
+# bats test_tags=slow
+@test "partsim with etcd: one pair is cut, the third sees both, writes go on" {
+	start_cluster
+	run -0 partsim cut n1 n2
+	run -0 partsim assert open n1,n2 n3
+	wait_until 20 ctl 123 put k pair
+	# The cut pair has tried, and nobody else was touched.
+	run -0 partsim wait bit n1 n2 within 10s
+	run -0 partsim status n3 n1
+	assert_eq "$(grep -c 'held-ever=0 ' <<<"$output")" 2 'links of n3 and n1'
+	run -0 partsim heal
+	for n in 1 2 3; do
+		wait_until 10 value $n pair
+	done
+}
+
+# bats test_tags=slow
+@test "partsim with etcd: no majority anywhere, then liveness of a core" {
+	start_cluster
+	run -0 partsim partition n1 n2 n3
+	for n in 1 2 3; do
+		run -1 ctl $n put k nobody
+	done
+	run -0 partsim liveness n1,n2
+	wait_until 20 ctl 12 put k core
+	run -1 ctl 3 put k alone
+	run -0 partsim heal
+	wait_until 10 value 3 core
+}
