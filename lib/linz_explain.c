@@ -1,0 +1,539 @@
+/*
+ * linz_explain: from "there is no order" to the few operations that show it.
+ *
+ * Whatever is left out keeps the proof: a history with an order still has one
+ * after its end is cut off (what was open then is indeterminate), after a read
+ * is dropped, after a completed operation is only allowed instead of asked
+ * for, and after an optional one is dropped whose effect nobody left has seen.
+ * So as long as the rest has no order, the whole has none.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "linz_priv.h"
+
+#define TEST_STATES	20000U		/* a search for each attempt */
+#define EXPLAIN_NS	(3 * INT64_C(1000000000))
+#define MEMORY_MAX	(64U << 20)
+#define BEGIN_MIN	16		/* a shorter window is left whole */
+#define BEGIN_TRIES	64		/* writes tried as the first */
+
+struct explain {
+	const struct linz_prob *p;
+	const struct op_history *h;
+	enum linz_level level;
+	struct linz_result *r;
+	struct mono deadline;
+	struct linz_op *w, *try;	/* the window, an attempt at less */
+	size_t cnt, try_cnt;
+	uint32_t pinned;		/* src of the write it begins with */
+	bool complete;			/* no attempt was given up */
+	bool texts;			/* there are appends to texts */
+};
+
+/* Is there certainly no order of these? */
+static int
+test(struct explain *x, const struct linz_op *ops, size_t cnt)
+{
+	struct linz_prob p = *x->p;
+	struct linz_limit limit = { x->deadline, MEMORY_MAX, TEST_STATES, 0 };
+	struct linz_out o = { 0 };
+	int rc;
+
+	p.ops = ops;
+	p.cnt = cnt;
+	rc = linz_decide(&p, x->level, &limit, &o);
+	if (rc == 0) {
+		rc = o.verdict == LINZ_NO;
+		if (o.verdict == LINZ_UNKNOWN)
+			x->complete = false;
+	}
+	linz_out_release(&o);
+	return rc;
+}
+
+static void
+adopt(struct explain *x)
+{
+	struct linz_op *w = x->w;
+
+	x->w = x->try;
+	x->try = w;
+	x->cnt = x->try_cnt;
+}
+
+/* --- what of the rest has been seen -------------------------------------- */
+
+/* Of a key, what was seen; ANY: all operations of the kind were. */
+#define ANY		UINT32_MAX
+
+struct seen {
+	uint64_t *v;			/* key and value */
+	size_t cnt, cap;
+};
+
+static int
+see(struct seen *s, uint32_t key, uint32_t value)
+{
+	size_t cap = s->cap * 2 + 64;
+	uint64_t *v;
+
+	if (s->cnt == s->cap) {
+		v = reallocarray(s->v, cap, sizeof(*v));
+		if (v == NULL)
+			return -1;
+		s->v = v;
+		s->cap = cap;
+	}
+	s->v[s->cnt++] = (uint64_t)key << 32 | value;
+	return 0;
+}
+
+static int
+by_u64(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static bool
+was_seen(const struct seen *s, uint32_t key, uint32_t value)
+{
+	uint64_t want = (uint64_t)key << 32 | value;
+
+	return s->cnt > 0 &&
+	    bsearch(&want, s->v, s->cnt, sizeof(want), by_u64) != NULL;
+}
+
+/* What this operation may have seen of others. */
+static int
+look(const struct explain *x, const struct linz_op *o, struct seen *s)
+{
+	const struct linz_part *part;
+	const uint32_t *items;
+	size_t cnt;
+
+	switch (o->f) {
+	case LINZ_READ:
+	case LINZ_CAS:
+		return see(s, o->key, o->a);
+	case LINZ_DEQUEUE:
+		if (o->optional)
+			return 0;
+		return see(s, o->key, ANY) == -1 ? -1 : see(s, o->key, o->a);
+	case LINZ_LOG_APPEND:
+		return o->b > 0 ? see(s, o->key, ANY) : 0;
+	case LINZ_SET_READ:
+	case LINZ_LOG_READ:
+		items = op_items(x->p->v, o->a, &cnt);
+		for (size_t i = 0; i < cnt; i++)
+			if (see(s, o->key, items[i]) == -1)
+				return -1;
+		return o->f == LINZ_LOG_READ && o->b == 0 ? 0 :
+		    see(s, o->key, ANY);
+	case LINZ_TXN:
+		for (uint32_t i = 0; i < o->b; i++) {
+			part = linz_part(x->p, o, i);
+			if (!part->write &&
+			    see(s, part->key, part->value) == -1)
+				return -1;
+		}
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+/* Might anybody have noticed the optional o? */
+static bool
+noticed(const struct explain *x, const struct seen *s,
+    const struct linz_op *o)
+{
+	const struct linz_part *part;
+
+	switch (o->f) {
+	case LINZ_CAS:
+		return was_seen(s, o->key, o->b);
+	case LINZ_DEQUEUE:
+	case LINZ_REMOVE:
+		return was_seen(s, o->key, ANY);
+	case LINZ_LOG_APPEND:
+		return was_seen(s, o->key, ANY) || was_seen(s, o->key, o->a);
+	case LINZ_TXN:
+		for (uint32_t i = 0; i < o->b; i++) {
+			part = linz_part(x->p, o, i);
+			if (part->write &&
+			    was_seen(s, part->key, part->value))
+				return true;
+		}
+		return false;
+	default:
+		return was_seen(s, o->key, o->a);
+	}
+}
+
+static bool
+has_texts(const struct explain *x)
+{
+	for (size_t i = 0; i < x->p->cnt; i++)
+		if (x->p->ops[i].f == LINZ_APPEND)
+			return true;
+	return false;
+}
+
+/* Drop from try the optional ones that nobody left can have noticed. */
+static int
+sweep(struct explain *x)
+{
+	struct seen s = { 0 };
+	size_t cnt = SIZE_MAX;
+	int rc = 0;
+
+	if (x->texts)
+		return 0;	/* any text may be part of any other */
+	while (rc == 0 && cnt != x->try_cnt) {
+		s.cnt = 0;
+		for (size_t i = 0; rc == 0 && i < x->try_cnt; i++)
+			rc = look(x, &x->try[i], &s);
+		if (s.cnt > 0)
+			qsort(s.v, s.cnt, sizeof(*s.v), by_u64);
+		cnt = x->try_cnt;
+		x->try_cnt = 0;
+		for (size_t i = 0; i < cnt; i++)
+			if (!x->try[i].optional || noticed(x, &s, &x->try[i]))
+				x->try[x->try_cnt++] = x->try[i];
+	}
+	free(s.v);
+	return rc;
+}
+
+/* --- less and less ------------------------------------------------------- */
+
+/* Ask no more for this one; false when it can be dropped altogether. */
+static bool
+weaken(const struct explain *x, struct linz_op *o)
+{
+	if (linz_pure(x->p, o))
+		return false;
+	o->optional = true;
+	o->ret = OP_NEVER;
+	if (o->f == LINZ_LOG_APPEND)
+		o->b = 0;
+	return true;
+}
+
+/* try becomes the window as it was at this time. */
+static void
+cut_off(struct explain *x, int64_t when)
+{
+	x->try_cnt = 0;
+	for (size_t i = 0; i < x->cnt; i++) {
+		struct linz_op o = x->w[i];
+
+		if (o.call > when)
+			continue;
+		if (!o.optional && o.ret > when && !weaken(x, &o))
+			continue;
+		x->try[x->try_cnt++] = o;
+	}
+}
+
+static int
+by_i64(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Cut the window off after the first return that leaves no order. */
+static int
+first_end(struct explain *x)
+{
+	int64_t *rets = calloc(x->cnt + 1, sizeof(*rets));
+	size_t lo = 0, hi, cnt = 0;
+	int rc = 0;
+
+	if (rets == NULL)
+		return -1;
+	for (size_t i = 0; i < x->cnt; i++)
+		if (!x->w[i].optional)
+			rets[cnt++] = x->w[i].ret;
+	qsort(rets, cnt, sizeof(*rets), by_i64);
+	hi = cnt > 0 ? cnt - 1 : 0;	/* the whole has no order */
+	while (lo < hi && !mono_passed(x->deadline)) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		cut_off(x, rets[mid]);
+		rc = test(x, x->try, x->try_cnt);
+		if (rc == -1)
+			break;
+		if (rc == 1)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	if (rc != -1) {
+		cut_off(x, rets[hi]);
+		for (size_t i = 0; i < x->try_cnt; i++)
+			if (!x->try[i].optional && x->try[i].ret == rets[hi])
+				x->r->culprit = x->try[i].src;
+		rc = sweep(x);
+		if (rc == 0)
+			rc = test(x, x->try, x->try_cnt);
+		if (rc == 1)
+			adopt(x);
+	}
+	free(rets);
+	return rc == -1 ? -1 : 0;
+}
+
+/* Weaken from..to of the window: 1 it is enough, 0 it is not, -1. */
+static int
+attempt(struct explain *x, size_t from, size_t to)
+{
+	bool any = false;
+	int rc;
+
+	x->try_cnt = 0;
+	for (size_t i = 0; i < x->cnt; i++) {
+		struct linz_op o = x->w[i];
+
+		if (i >= from && i < to && !o.optional &&
+		    o.src != x->r->culprit && o.src != x->pinned) {
+			any = true;
+			if (!weaken(x, &o))
+				continue;
+		}
+		x->try[x->try_cnt++] = o;
+	}
+	if (!any)
+		return 0;
+	if (sweep(x) == -1)
+		return -1;
+	rc = test(x, x->try, x->try_cnt);
+	if (rc == 1)
+		adopt(x);
+	return rc;
+}
+
+static int
+lessen(struct explain *x)
+{
+	size_t chunk = x->cnt;
+	bool changed = true;
+	int rc;
+
+	while (changed || chunk > 1) {
+		chunk = chunk > 1 ? (chunk + 1) / 2 : 1;
+		if (chunk > x->cnt)
+			chunk = x->cnt;
+		changed = false;
+		for (size_t from = 0; from < x->cnt;) {
+			if (mono_passed(x->deadline)) {
+				x->complete = false;
+				return 0;
+			}
+			rc = attempt(x, from, from + chunk);
+			if (rc == -1)
+				return -1;
+			if (rc == 0)
+				from += chunk;
+			changed |= rc == 1;
+		}
+	}
+	return 0;
+}
+
+/*
+ * A completed write that no other completed operation overlaps: the register
+ * then holds its value, so what completed before it can go.  The last such
+ * write that leaves the proof is where the window begins.
+ */
+static int
+begin_late(struct explain *x)
+{
+	int64_t *latest = calloc(x->cnt + 1, sizeof(*latest));
+	int64_t after = INT64_MAX, max = INT64_MIN;
+	int tries = 0, rc = 0;
+
+	if (latest == NULL)
+		return -1;
+	if (x->cnt < BEGIN_MIN) {
+		free(latest);
+		return 0;
+	}
+	for (size_t i = 0; i < x->cnt; i++) {
+		latest[i] = max;
+		if (!x->w[i].optional && x->w[i].ret > max)
+			max = x->w[i].ret;
+	}
+	for (size_t i = x->cnt; rc == 0 && i-- > 0 && tries < BEGIN_TRIES;) {
+		const struct linz_op *r = &x->w[i];
+		bool alone = !r->optional && r->f == LINZ_WRITE &&
+		    r->ret < after && latest[i] < r->call;
+
+		if (!r->optional && r->call < after)
+			after = r->call;
+		if (!alone)
+			continue;
+		x->try_cnt = 0;
+		for (size_t j = 0; j < x->cnt; j++)
+			if (x->w[j].optional || j >= i)
+				x->try[x->try_cnt++] = x->w[j];
+		if (x->try_cnt == x->cnt)
+			break;
+		tries++;
+		rc = sweep(x);
+		if (rc == 0)
+			rc = test(x, x->try, x->try_cnt);
+		if (rc == 1) {
+			x->pinned = r->src;
+			adopt(x);
+		}
+	}
+	free(latest);
+	return rc == -1 ? -1 : 0;
+}
+
+/* Does any other operation of its process come between these two, or beside? */
+static bool
+is_pair(const struct explain *x, size_t a, size_t b)
+{
+	const struct linz_op *w = x->w;
+
+	if (w[a].optional || w[b].optional || w[a].a != 0 || w[b].b != 0 ||
+	    w[a].proc != w[b].proc || w[a].ret >= w[b].call)
+		return false;
+	for (size_t i = 0; i < x->cnt; i++)
+		if (i != a && i != b && w[i].proc == w[a].proc &&
+		    (w[i].optional || (w[i].ret >= w[a].call &&
+		    w[i].call <= w[b].ret)))
+			return false;
+	return true;
+}
+
+/*
+ * A lock taken and given back by one process, with nothing of its own beside:
+ * without both the rest still has its order.
+ */
+static int
+drop_pairs(struct explain *x)
+{
+	int rc = 0;
+
+	for (size_t a = 0; rc != -1 && a < x->cnt; a++) {
+		rc = 0;
+		for (size_t b = a + 1; rc == 0 && b < x->cnt; b++) {
+			if (x->w[b].src == x->r->culprit || !is_pair(x, a, b))
+				continue;
+			if (mono_passed(x->deadline))
+				return 0;
+			x->try_cnt = 0;
+			for (size_t i = 0; i < x->cnt; i++)
+				if (i != a && i != b)
+					x->try[x->try_cnt++] = x->w[i];
+			rc = test(x, x->try, x->try_cnt);
+			if (rc == 0)
+				break;
+			if (rc == 1)
+				adopt(x);
+		}
+		if (rc == 1)
+			a--;
+	}
+	return rc == -1 ? -1 : 0;
+}
+
+/* The ops of the judge's own proof, if they are one by themselves. */
+static int
+from_seed(struct explain *x, const struct linz_out *o)
+{
+	size_t cnt = 0;
+	int rc;
+
+	if (o->seed_cnt == 0)
+		return 0;
+	for (uint32_t i = 0; i < x->p->cnt; i++)
+		for (size_t j = 0; j < o->seed_cnt; j++)
+			if (o->seed[j] == i)
+				x->try[cnt++] = x->p->ops[i];
+	x->try_cnt = cnt;
+	rc = test(x, x->try, cnt);
+	if (rc == 1)
+		adopt(x);
+	return rc;
+}
+
+/* --- all of it ----------------------------------------------------------- */
+
+static int
+by_call(const void *a, const void *b)
+{
+	const struct linz_op *x = a, *y = b;
+
+	if (x->call != y->call)
+		return x->call < y->call ? -1 : 1;
+	return x->src < y->src ? -1 : x->src > y->src;
+}
+
+static int
+publish(struct explain *x)
+{
+	struct linz_result *r = x->r;
+
+	r->window = calloc(x->cnt + 1, sizeof(*r->window));
+	if (r->window == NULL)
+		return -1;
+	for (size_t i = 0; i < x->cnt; i++)
+		r->window[i] = (struct linz_step){ x->w[i].src,
+		    x->w[i].optional };
+	r->window_cnt = x->cnt;
+	r->window_least = x->complete;
+	return 0;
+}
+
+int
+linz_explain(const struct linz_prob *p, const struct op_history *h,
+    const struct linz_conf *conf, enum linz_level level,
+    const struct linz_out *o, struct linz_result *r)
+{
+	struct explain x = { .p = p, .h = h, .level = level, .r = r,
+	    .complete = true, .cnt = p->cnt, .pinned = UINT32_MAX };
+	int rc = -1, saved;
+
+	x.deadline = mono_after(EXPLAIN_NS);
+	if (x.deadline.ns > conf->deadline.ns && !mono_passed(conf->deadline))
+		x.deadline = conf->deadline;
+	x.w = calloc(p->cnt + 1, sizeof(*x.w));
+	x.try = calloc(p->cnt + 1, sizeof(*x.try));
+	if (x.w == NULL || x.try == NULL)
+		goto out;
+	memcpy(x.w, p->ops, p->cnt * sizeof(*x.w));
+	x.texts = has_texts(&x);
+	if (from_seed(&x, o) == -1)
+		goto out;
+	if (level == LINZ_LINEARIZABLE && first_end(&x) == -1)
+		goto out;
+	if (level == LINZ_LINEARIZABLE && p->keys == 1 && begin_late(&x) == -1)
+		goto out;
+	if (level == LINZ_LINEARIZABLE && p->model == LINZ_LOCK &&
+	    drop_pairs(&x) == -1)
+		goto out;
+	if (lessen(&x) == -1)
+		goto out;
+	qsort(x.w, x.cnt, sizeof(*x.w), by_call);
+	if (publish(&x) == -1 || linz_classify(p, h, x.w, x.cnt, level, r) ==
+	    -1)
+		goto out;
+	rc = linz_why(p, h, x.w, x.cnt, level, r);
+out:
+	saved = errno;
+	free(x.w);
+	free(x.try);
+	errno = saved;
+	return rc;
+}
