@@ -60,10 +60,25 @@ get(const _Atomic uint64_t *word)
 	return atomic_load_explicit(word, memory_order_acquire);
 }
 
+/* The complement of a word lies one struct wal_words further on. */
+#define WORDS_CNT	(sizeof(struct wal_words) / sizeof(uint64_t))
+
 static void
 put(_Atomic uint64_t *word, uint64_t v)
 {
 	atomic_store_explicit(word, v, memory_order_release);
+	atomic_store_explicit(word + WORDS_CNT, ~v, memory_order_release);
+}
+
+bool
+wal_words_whole(const struct wal_shared *s)
+{
+	const _Atomic uint64_t *a = (const _Atomic uint64_t *)&s->is;
+
+	for (size_t i = 0; i < WORDS_CNT; i++)
+		if (get(a + i) != ~get(a + WORDS_CNT + i))
+			return false;
+	return true;
 }
 
 static void
@@ -73,6 +88,8 @@ raise_to(_Atomic uint64_t *word, uint64_t v)
 
 	while (old < v && !atomic_compare_exchange_weak(word, &old, v))
 		;
+	atomic_store_explicit(word + WORDS_CNT, ~get(word),
+	    memory_order_release);
 }
 
 /* The futex is the word's low half; every commit changes it. */
@@ -109,7 +126,6 @@ publish_durable(struct wal *w, uint64_t end, uint64_t end_seq)
 	raise_to(&s->durable_seq, end_seq);
 	raise_to(&s->visible_seq, end_seq);
 	raise_to(&s->durable, end);
-	put(&s->durable_not, ~get(&s->durable));
 	raise_to(&s->visible, end);
 	wake_all(&s->durable);
 	if (w->woken != NULL)
@@ -145,6 +161,20 @@ open_current(struct wal *w)
 }
 
 /*
+ * Blocks for what is still to come, size as it is: on a full disk the journal
+ * can go on.  A file system that cannot do it gives no such promise.
+ */
+static int
+reserve(const struct wal *w, int fd)
+{
+	if (w->spare == 0 || fallocate(fd, FALLOC_FL_KEEP_SIZE, 0,
+	    (off_t)(w->limit + w->spare)) == 0 || errno == EOPNOTSUPP ||
+	    errno == ENOSYS)
+		return 0;
+	return -1;
+}
+
+/*
  * Make, sync and publish the segment file that begins at base, with copy_len
  * bytes of the current one behind its header.  Nothing refers to it until the
  * caller publishes it in the words.
@@ -170,6 +200,7 @@ make_segment(struct wal *w, uint64_t base, uint64_t seq, uint32_t epoch,
 	if (fd == -1)
 		return -1;
 	if (wal_fix_mode(fd, w->mode, w->gid) == -1 ||
+	    reserve(w, fd) == -1 ||
 	    fsdur_pwrite_all(fd, head, sizeof(head), 0) == -1)
 		goto fail;
 	if (copy_len > 0 && (copy = malloc(step)) == NULL)
@@ -221,7 +252,6 @@ wal_begin(struct wal *w, uint64_t base, uint64_t seq, uint32_t epoch)
 	put(&w->words->tail, base);
 	put(&w->words->durable_seq, seq);
 	put(&w->words->durable, base);
-	put(&w->words->durable_not, ~base);
 	put(&w->words->visible_seq, seq);
 	put(&w->words->visible, base);
 	put(&w->words->syncing, 0);
@@ -292,6 +322,16 @@ wal_roll(struct wal *w)
 }
 
 void
+wal_bump(struct wal *w)
+{
+	bool ours = w->fd != -1 && w->fd_gen == get(&w->words->gen);
+
+	put(&w->words->gen, get(&w->words->gen) + 1);
+	if (ours)
+		w->fd_gen = get(&w->words->gen);
+}
+
+void
 wal_abandon(struct wal *w)
 {
 	w->pending = 0;		/* the next appender cuts them off */
@@ -313,7 +353,8 @@ wal_append(struct wal *w, unsigned char *batch, size_t body_len,
 		return -1;
 	if (w->pending == 0) {
 		if (get(&s->tail) - w->fd_base + WAL_BATCH_SIZE + body_len >
-		    w->limit && wal_roll(w) == -1)
+		    w->limit && wal_roll(w) == -1 &&
+		    (w->spare == 0 || errno != ENOSPC || open_current(w) == -1))
 			return -1;
 		w->pending = get(&s->tail);
 		w->pending_seq = get(&s->tail_seq);

@@ -40,7 +40,11 @@
 /* Batch flags; bits 8 and up are the user's. */
 #define WAL_MORE	0x1U		/* not complete without the next batch */
 
-/* Shared by all processes, in the control page; each word is written whole. */
+/*
+ * Shared by all processes, in the control page; each word is written whole.
+ * Beside it lies its complement, so that a flipped bit is noticed by who
+ * opens the log next, see wal_words_whole().
+ */
 struct wal_words {
 	_Atomic uint64_t base;		/* of the segment being written */
 	_Atomic uint64_t epoch;		/* of that segment */
@@ -48,12 +52,15 @@ struct wal_words {
 	_Atomic uint64_t tail;		/* end of what has been appended */
 	_Atomic uint64_t tail_seq;	/* sequence number of the next record */
 	_Atomic uint64_t durable;	/* end of what is on stable storage */
-	_Atomic uint64_t durable_not;	/* its complement: proves it whole */
 	_Atomic uint64_t durable_seq;
 	_Atomic uint64_t visible;	/* end of what readers may see */
 	_Atomic uint64_t visible_seq;
 	_Atomic uint64_t syncing;	/* not 0: a sync up to here is under way */
 	_Atomic uint64_t lost_gen;	/* grows when appended bytes were lost */
+};
+
+struct wal_shared {
+	struct wal_words is, not;
 };
 
 struct wal;
@@ -90,7 +97,8 @@ struct wal {
 	unsigned char id[16];		/* of the queue, in every header */
 	uint64_t seed;			/* for crc_place, from magic and id */
 	uint64_t limit;			/* bytes after which a new segment begins */
-	struct wal_words *words;
+	uint64_t spare;			/* bytes kept allocated behind limit */
+	struct wal_words *words;	/* is, of a struct wal_shared */
 	struct lock *lock;
 	unsigned int lock_append;	/* guards appending */
 	unsigned int lock_commit;	/* held by who syncs; only ever tried */
@@ -109,6 +117,9 @@ struct wal {
 /* Set the fields that follow from others; the rest is the caller's to fill. */
 void	wal_init(struct wal *w);
 void	wal_release(struct wal *w);	/* closes what wal opened */
+
+/* Does every word agree with its complement?  A killed writer may leave no. */
+bool	wal_words_whole(const struct wal_shared *s);
 
 /* The newest segment's file is missing or emptied: begin one at base. */
 int	wal_begin(struct wal *w, uint64_t base, uint64_t seq, uint32_t epoch);
@@ -140,6 +151,9 @@ void	wal_show(struct wal *w, const struct wal_place *at);
 
 /* Close the segment being written and begin the next; under the append lock. */
 int	wal_roll(struct wal *w);
+
+/* Segments were removed or replaced: readers look again.  Under the same. */
+void	wal_bump(struct wal *w);
 
 /*
  * After a boot: find the end of the log by its checksums and begin a new
@@ -206,6 +220,9 @@ void	wal_reader_refresh(struct wal_reader *r);
  */
 int	wal_read(struct wal_reader *r, uint64_t *pos, uint64_t limit,
 	    size_t want, const unsigned char **data, size_t *avail);
+
+/* Give a new file its mode and group, whatever the umask. */
+int	wal_fix_mode(int fd, mode_t mode, gid_t gid);
 
 /* Bases of all segments, ascending, malloc'd; the caller's. */
 int	wal_list(int dirfd, uint64_t **bases, size_t *cnt);

@@ -6,9 +6,6 @@
 
 #define WAL_SLOW_NS	INT64_C(1000000000)	/* then name who is in the way */
 
-/* Give a new file its mode and group, whatever the umask. */
-int	wal_fix_mode(int fd, mode_t mode, gid_t gid);
-
 /*
  * Walk the batches of the segment file fd (begun at base) from `from` up to
  * `to` while they are whole and number their records without a gap from seq
