@@ -291,6 +291,8 @@ recover_locked(struct queue *q, bool boot)
 	}
 	word_put(&c->log.is.lost_gen, 0);
 	word_put(&c->log.not.lost_gen, ~UINT64_C(0));
+	word_put(&c->journal.is.lost_gen, 0);
+	word_put(&c->journal.not.lost_gen, ~UINT64_C(0));
 	word_put(&c->ids_end, end_pos);
 	word_put(&c->checkpointed, newest_checkpoint(q));
 	if (boot && log_freed(q, end_pos, &c->freed_bytes) == -1)
