@@ -490,7 +490,10 @@ queue_close(struct queue *q)
 	queue_waiting(q, false);
 	if (q->ctl != NULL)
 		index_close(q);
-	holder_end(q, q->holder, q->holder_fd);
+	/* What is still taken waits again once the FIFO has no reader. */
+	if (q->open_claims == 0)
+		holder_end(q, q->holder, -1);
+	close_fd(q->holder_fd);
 	wal_reader_release(&q->log_rd);
 	wal_reader_release(&q->data_rd);
 	wal_reader_release(&q->jrn_rd);

@@ -230,6 +230,7 @@ struct queue {
 	/* the process's holder */
 	uint64_t holder;		/* 0: none yet */
 	int holder_fd;
+	unsigned int open_claims;	/* of it, not settled yet */
 	/* waiting */
 	int inotify_fd;
 	uint64_t bell_seen;

@@ -212,6 +212,16 @@ out:
 	return r;
 }
 
+/* Nothing of the claim is left: its holder is not needed for it. */
+static void
+let_go(struct queue *q, const struct queue_claim *c)
+{
+	if (c->flags & CLAIM_RUN)
+		holder_end(q, c->holder, -1);
+	else if (c->holder == q->holder && q->open_claims > 0)
+		q->open_claims--;
+}
+
 static void
 after_settle(struct queue *q)
 {
@@ -230,6 +240,7 @@ queue_settle(struct queue *q, struct queue_claim *c, uint64_t spare)
 	if (index_run(q, settle_fn, &s) == -1)
 		return -1;
 	c->extents_cnt = 0;
+	let_go(q, c);
 	after_settle(q);
 	if (s.stale) {
 		errno = ESTALE;
@@ -307,8 +318,8 @@ queue_settle_each(struct queue *q, struct queue_claim *c,
 	if (index_run(q, each_fn, &s) == -1)
 		return -1;
 	c->messages -= s.settled < c->messages ? s.settled : c->messages;
-	if (c->messages == 0 && (c->flags & CLAIM_RUN) != 0)
-		holder_end(q, c->holder, -1);
+	if (c->messages == 0)
+		let_go(q, c);
 	after_settle(q);
 	if (s.stale) {
 		errno = ESTALE;

@@ -553,6 +553,7 @@ queue_take(struct queue *q, uint32_t group, const struct queue_take *how,
 	free(t->keys);
 	free(t);
 	if (r == 1) {
+		q->open_claims += claim->holder == q->holder;
 		claim->at_pos = claim->extents[0].pos;
 		claim->at_seq = claim->extents[0].seq;
 		return 1;
