@@ -41,7 +41,7 @@ BASE_LIBS = $(BSD_LIBS)
 
 # What lib needs beyond libbsd (--as-needed: a program gets what it uses), and
 # what one program needs.
-LIB_LIBS = -llmdb -lmd -lisal -lxxhash -ljson-c -lm
+LIB_LIBS = -llmdb -lmd -lisal -lxxhash -ljson-c -lresolv -lm
 LIBS_raftnode = -lraft -luv
 LIBS_raftctl = -lhiredis
 
