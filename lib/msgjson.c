@@ -290,24 +290,6 @@ get_bytes(struct json_object *object, const char *name, struct buf *decoded,
 	return 1;
 }
 
-/* "Z" or "+hh:mm" as seconds east of UTC. */
-static int
-zone(const char *text, int64_t *east)
-{
-	int hours, minutes, used = 0;
-
-	*east = 0;
-	if (strcmp(text, "Z") == 0)
-		return 0;
-	if ((text[0] != '+' && text[0] != '-') ||
-	    sscanf(text + 1, "%2d:%2d%n", &hours, &minutes, &used) != 2 ||
-	    used != 5 || text[6] != '\0' || hours < 0 || hours > 23 ||
-	    minutes < 0 || minutes > 59)
-		return -1;
-	*east = (hours * 60 + minutes) * (text[0] == '-' ? -60 : 60);
-	return 0;
-}
-
 static int
 read_time(const char *text, int64_t *ns)
 {
@@ -323,8 +305,10 @@ read_time(const char *text, int64_t *ns)
 		for (; *p >= '0' && *p <= '9'; p++, digit /= 10)
 			frac += (*p - '0') * digit;
 	}
-	if (zone(p, &east) == -1)
+	/* "Z" or "+hh:mm", and nothing behind it. */
+	if (*p == ' ' || (p = strptime(p, "%z", &tm)) == NULL || *p != '\0')
 		return -1;
+	east = tm.tm_gmtoff;		/* timegm() forgets it */
 	secs = (int64_t)timegm(&tm) - east;
 	if (__builtin_mul_overflow(secs, NUM_NS_PER_S, ns) ||
 	    __builtin_add_overflow(*ns, frac, ns))
