@@ -147,6 +147,14 @@ void	queue_batch_clear(struct queue_batch *b);	/* keeps the memory */
  */
 int	queue_batch_add(struct queue_batch *b, const struct queue_message *m);
 
+/*
+ * For what finds no room as a whole: copy the first count messages of b, which
+ * was not spoilt, to head (ENOMEM); remove them from b.
+ */
+int	queue_batch_head(const struct queue_batch *b, uint32_t count,
+	    struct queue_batch *head);
+void	queue_batch_drop(struct queue_batch *b, uint32_t count);
+
 enum {
 	QUEUE_PUSH_MORE = 1,		/* atomic with the batches that follow */
 	QUEUE_PUSH_NOSYNC = 2,		/* visible before it is durable (-S) */
