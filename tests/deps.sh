@@ -32,6 +32,7 @@ packages() {
 	test	prove		perl
 	test	pkill		procps
 	test	strace		strace
+	test	jq		jq
 	lint	clang		clang
 	lint	clang-tidy	clang-tidy
 	lint	cppcheck	cppcheck
