@@ -10,11 +10,12 @@ static size_t
 front(const struct queue_batch *b, uint32_t count, uint64_t *payload_bytes)
 {
 	size_t off = WAL_BATCH_SIZE;
+	struct queue_message m;
 	struct msg_head h;
 
 	*payload_bytes = 0;
 	for (; count > 0 && off < b->len; count--) {
-		if (msg_head(b->data + off, b->len - off, &h) == -1)
+		if (msg_parse(b->data + off, b->len - off, &h, &m) == -1)
 			break;
 		*payload_bytes += h.payload_len;
 		off += h.size;

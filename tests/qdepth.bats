@@ -22,12 +22,10 @@ state_is() { [ "$(qdepth -S "$1" q)" = "$2" ]; }
 
 depth_is() { [ "$(qdepth "$1" 2>/dev/null)" = "$2" ]; }
 
-# A command that holds its message until the file `go` is there.
+# A command that holds its message until somebody writes to the FIFO `go`.
 holder() {
-	cat >holder.sh <<-'END'
-	until [ -e go ]; do sleep 0.02; done
-	END
-	spawn qpop q sh holder.sh
+	mkfifo go
+	spawn qpop q sh -c 'cat go'
 }
 
 # --- the number --------------------------------------------------------------------
@@ -65,7 +63,7 @@ holder() {
 	assert_eq "$(qdepth -S ready q)" 2
 	assert_eq "$(qdepth --state delayed q)" 1
 	assert_eq "$(qdepth -S dead q)" 0
-	touch go
+	echo go >go
 	wait_status 0
 	assert_eq "$(qdepth q)" 3
 	run qpop -a -r 1 q sh -c 'exit 100'
@@ -154,7 +152,7 @@ older() { ! qdepth -A "$1" q >/dev/null; }
 	assert_match "$(value oldest main)" '^[0-9.]+(us|ms|s)$'
 	assert_match "$(value in)" '^[0-9.]+/s$'
 	assert_match "$(value live)" '^[0-9.]+[kM]?$'
-	touch go
+	echo go >go
 	wait_status 0
 }
 

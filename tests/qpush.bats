@@ -449,9 +449,9 @@ last_line() { tail -n 1 <<<"$stderr"; }
 	cat >one <<-'END'
 	for i in 1 2 3 4 5 6 7 8; do qpush q "$1.$i" || exit; done
 	END
-	seq 16 >jobs
+	seq 16 >sixteen
 	strace -f -c -o counts -e trace=fdatasync,fsync \
-	    xargs -P 16 -n 1 sh one <jobs
+	    xargs -P 16 -n 1 sh one <sixteen
 	assert_eq "$(qdepth q)" 129
 	calls=$(awk '$NF ~ /^f(data)?sync$/ { n += $4 } END { print n + 0 }' \
 	    counts)
