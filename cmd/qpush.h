@@ -127,6 +127,7 @@ struct store {
 	uint64_t stored;		/* a prefix of the input */
 	uint64_t *seqs;			/* of one push, for --print-seq */
 	size_t seqs_cap;
+	uint64_t need;			/* room an atomic push must find */
 	bool waiting;			/* and told so */
 	struct mono deadline;		/* of this wait */
 };
@@ -148,9 +149,10 @@ int	store_whole(struct store *s, struct queue_batch *b,
 	    struct failure *f);
 
 /*
- * The steps, for what is stored in another way.  store_push() returns 1 when
- * there is no room (then queue_arm() was called before); store_wait() waits
- * for some.  cnt: where in s->seqs the numbers go; seqs_cap is the caller's.
+ * The steps, for what is stored in another way.  store_seqs() makes room for
+ * so many numbers; store_push() returns 1 when there is no room, and
+ * store_wait() waits for some; at: how many messages of an atomic push were
+ * pushed before.
  */
 int	store_seqs(struct store *s, size_t cnt, struct failure *f);
 int	store_push(struct store *s, struct queue_batch *b, int flags,

@@ -107,7 +107,8 @@ static int
 collect(struct spool *sp, const struct store *s, struct source *src,
     struct maker *m, struct failure *f)
 {
-	uint64_t max = s->limits.max_messages;
+	uint64_t max = s->limits.max_messages,
+	    max_bytes = s->limits.max_bytes;
 	struct frame_record rec;
 	int rc;
 
@@ -129,6 +130,10 @@ collect(struct spool *sp, const struct store *s, struct source *src,
 		}
 		if (rc == -1)
 			return -1;
+		if (max_bytes != 0 && (uint64_t)sp->end + sp->last.len >
+		    max_bytes)
+			return fail(f, EX_DATAERR, "%s: more than max-bytes",
+			    s->o->path);
 		progress_show(0, src->bytes);
 	} while (!src->eof);
 	if (src->interrupted)
@@ -166,6 +171,7 @@ store_all(struct spool *sp, struct store *s, struct failure *f)
 	if (store_seqs(s, sp->count, f) == -1)
 		return -1;
 	queue_batch_init(&b);
+	s->need = sp->count;
 	do {
 		rc = push_all(sp, s, &b, &pushed, f);
 		if (rc != 0)

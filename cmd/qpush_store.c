@@ -50,6 +50,9 @@ fail_queue(const struct store *s, int errnum, struct failure *f)
 		return fail(f, EX_TEMPFAIL, "%s: the queue is closed", path);
 	case EAGAIN:
 		return fail(f, EX_TEMPFAIL, "%s: the queue is full", path);
+	case EMSGSIZE:
+		return fail(f, EX_DATAERR, "%s: more than the queue may ever "
+		    "hold", path);
 	case ETIMEDOUT:
 		return fail(f, EX_TEMPFAIL, "%s: held by another process",
 		    path);
@@ -120,6 +123,33 @@ say_waiting(struct store *s, bool on)
 	s->deadline = on ? mono_after(s->o->wait_ns) : MONO_NEVER;
 }
 
+/* Push, if there is room for all that is going to follow. */
+static int
+try_push(struct store *s, struct queue_batch *b, int flags,
+    struct queue_pushed *pushed, size_t at)
+{
+	if (at == 0 && s->need > 0 && queue_room(s->q) < s->need) {
+		errno = EAGAIN;
+		return -1;
+	}
+	return queue_push(s->q, b, flags, pushed, s->seqs == NULL ? NULL :
+	    s->seqs + at);
+}
+
+/* Is it worth waiting, or trying with fewer messages? */
+static bool
+no_room(const struct store *s, const struct queue_batch *b, size_t at,
+    int errnum)
+{
+	if (errnum == EAGAIN)
+		return true;
+	/*
+	 * More than the limits allow can be stored in parts; an atomic push
+	 * that began may have lost its room to another producer.
+	 */
+	return errnum == EMSGSIZE && (s->o->atomic ? at > 0 : b->count > 1);
+}
+
 int
 store_push(struct store *s, struct queue_batch *b, int flags,
     struct queue_pushed *pushed, size_t at, struct failure *f)
@@ -131,20 +161,18 @@ store_push(struct store *s, struct queue_batch *b, int flags,
 	if (wait_ns >= 0)
 		queue_patience(s->q, mono_after(wait_ns > PATIENCE_NS ?
 		    wait_ns : PATIENCE_NS));
-	/* Armed first: room that appears from here on ends store_wait(). */
-	if (s->waiting && queue_arm(s->q) == -1)
-		return fail_queue(s, errno, f);
-	if (queue_push(s->q, b, flags, pushed, s->seqs == NULL ? NULL :
-	    s->seqs + at) == 0)
-		return 0;
-	if (errno != EAGAIN)
-		return fail_queue(s, errno, f);
-	if (s->waiting)
-		return 1;
-	say_waiting(s, true);
-	if (queue_arm(s->q) == -1)
-		return fail_queue(s, errno, f);
-	return 1;
+	for (;;) {
+		/* Then looked: room that appears later ends store_wait(). */
+		if (s->waiting && queue_arm(s->q) == -1)
+			return fail_queue(s, errno, f);
+		if (try_push(s, b, flags, pushed, at) == 0)
+			return 0;
+		if (!no_room(s, b, at, errno))
+			return fail_queue(s, errno, f);
+		if (s->waiting)
+			return 1;
+		say_waiting(s, true);
+	}
 }
 
 int
@@ -233,6 +261,7 @@ store_batch(struct store *s, struct queue_batch *b, struct failure *f)
 	}
 	say_waiting(s, false);
 	queue_batch_release(&head);
+	queue_limits(s->q, &s->limits);
 	return rc;
 }
 
