@@ -40,6 +40,12 @@ struct failure {
 	char text[256];
 };
 
+static inline bool
+may_have_ids(const struct options *o)
+{
+	return o->json || o->id != NULL || o->id_field.number != 0;
+}
+
 /* Set f and return -1. */
 int	fail(struct failure *f, int status, const char *format, ...)
 	    __attribute__((format(printf, 3, 4)));
@@ -149,14 +155,12 @@ int	store_whole(struct store *s, struct queue_batch *b,
 	    struct failure *f);
 
 /*
- * The steps, for what is stored in another way.  store_seqs() makes room for
- * so many numbers; store_push() returns 1 when there is no room, and
- * store_wait() waits for some; at: how many messages of an atomic push were
- * pushed before.
+ * The steps, for what is stored in another way.  store_push() returns 1 when
+ * there is no room, and store_wait() waits for some; first: not the middle of
+ * an atomic push.  store_commit() wants the number of the first message.
  */
-int	store_seqs(struct store *s, size_t cnt, struct failure *f);
 int	store_push(struct store *s, struct queue_batch *b, int flags,
-	    struct queue_pushed *pushed, size_t at, struct failure *f);
+	    bool first, struct queue_pushed *pushed, struct failure *f);
 int	store_wait(struct store *s, struct failure *f);
 int	store_commit(struct store *s, const struct queue_pushed *pushed,
 	    uint64_t count, struct failure *f);

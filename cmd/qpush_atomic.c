@@ -146,30 +146,31 @@ static int
 push_all(struct spool *sp, struct store *s, struct queue_batch *b,
     struct queue_pushed *pushed, struct failure *f)
 {
-	size_t done = 0;
+	uint64_t first = 0;
 	off_t at = 0;
 	int rc;
 
 	for (uint64_t i = 0; i < sp->batches; i++) {
 		if (spool_read(sp, &at, b, f) == -1)
 			return -1;
-		rc = store_push(s, b, QUEUE_PUSH_MORE, pushed, done, f);
+		rc = store_push(s, b, QUEUE_PUSH_MORE, i == 0, pushed, f);
 		if (rc != 0)
 			return rc;
-		done += b->count;
+		if (i == 0)
+			first = pushed->seq;
 	}
-	return store_push(s, &sp->last, 0, pushed, done, f);
+	rc = store_push(s, &sp->last, 0, false, pushed, f);
+	pushed->seq = first;
+	return rc;
 }
 
 static int
-store_all(struct spool *sp, struct store *s, struct failure *f)
+store_spool(struct spool *sp, struct store *s, struct failure *f)
 {
 	struct queue_pushed pushed;
 	struct queue_batch b;
 	int rc = 0;
 
-	if (store_seqs(s, sp->count, f) == -1)
-		return -1;
 	queue_batch_init(&b);
 	s->need = sp->count;
 	do {
@@ -195,8 +196,7 @@ atomic_run(struct store *s, int fd, struct failure *f)
 	int rc;
 
 	/* Who must look at every message does so in one batch only. */
-	sp.whole = o->json || o->id != NULL || o->id_field.number != 0 ||
-	    s->limits.max_per_key != 0;
+	sp.whole = may_have_ids(o) || s->limits.max_per_key != 0;
 	queue_batch_init(&sp.last);
 	if (source_init(&src, fd, &o->how, maker_record_max(&m), f) == -1)
 		return -1;
@@ -204,7 +204,8 @@ atomic_run(struct store *s, int fd, struct failure *f)
 	sp.count = m.records;
 	source_release(&src);
 	if (rc == 0 && sp.count > 0)
-		rc = store_all(&sp, s, f);
+		rc = sp.batches > 0 ? store_spool(&sp, s, f) :
+		    store_whole(s, &sp.last, f);
 	queue_batch_release(&sp.last);
 	msgjson_release(&m.json);
 	if (sp.fd != -1)

@@ -99,12 +99,13 @@ store_close(struct store *s)
 	*s = (struct store){ 0 };
 }
 
-int
-store_seqs(struct store *s, size_t cnt, struct failure *f)
+/* Numbers follow each other, unless some may be those of originals. */
+static int
+make_seqs(struct store *s, size_t cnt, struct failure *f)
 {
 	uint64_t *p;
 
-	if (!s->o->print_seq || cnt <= s->seqs_cap)
+	if (!s->o->print_seq || !may_have_ids(s->o) || cnt <= s->seqs_cap)
 		return 0;
 	if ((p = reallocarray(s->seqs, cnt, sizeof(*p))) == NULL)
 		return fail_errno(f, "numbers", errno);
@@ -125,20 +126,19 @@ say_waiting(struct store *s, bool on)
 
 /* Push, if there is room for all that is going to follow. */
 static int
-try_push(struct store *s, struct queue_batch *b, int flags,
-    struct queue_pushed *pushed, size_t at)
+try_push(struct store *s, struct queue_batch *b, int flags, bool first,
+    struct queue_pushed *pushed)
 {
-	if (at == 0 && s->need > 0 && queue_room(s->q) < s->need) {
+	if (first && s->need > 0 && queue_room(s->q) < s->need) {
 		errno = EAGAIN;
 		return -1;
 	}
-	return queue_push(s->q, b, flags, pushed, s->seqs == NULL ? NULL :
-	    s->seqs + at);
+	return queue_push(s->q, b, flags, pushed, s->seqs);
 }
 
 /* Is it worth waiting, or trying with fewer messages? */
 static bool
-no_room(const struct store *s, const struct queue_batch *b, size_t at,
+no_room(const struct store *s, const struct queue_batch *b, bool first,
     int errnum)
 {
 	if (errnum == EAGAIN)
@@ -147,12 +147,12 @@ no_room(const struct store *s, const struct queue_batch *b, size_t at,
 	 * More than the limits allow can be stored in parts; an atomic push
 	 * that began may have lost its room to another producer.
 	 */
-	return errnum == EMSGSIZE && (s->o->atomic ? at > 0 : b->count > 1);
+	return errnum == EMSGSIZE && (s->o->atomic ? !first : b->count > 1);
 }
 
 int
-store_push(struct store *s, struct queue_batch *b, int flags,
-    struct queue_pushed *pushed, size_t at, struct failure *f)
+store_push(struct store *s, struct queue_batch *b, int flags, bool first,
+    struct queue_pushed *pushed, struct failure *f)
 {
 	int64_t wait_ns = s->o->wait_ns;
 
@@ -165,9 +165,9 @@ store_push(struct store *s, struct queue_batch *b, int flags,
 		/* Then looked: room that appears later ends store_wait(). */
 		if (s->waiting && queue_arm(s->q) == -1)
 			return fail_queue(s, errno, f);
-		if (try_push(s, b, flags, pushed, at) == 0)
+		if (try_push(s, b, flags, first, pushed) == 0)
 			return 0;
-		if (!no_room(s, b, at, errno))
+		if (!no_room(s, b, first, errno))
 			return fail_queue(s, errno, f);
 		if (s->waiting)
 			return 1;
@@ -199,7 +199,8 @@ store_commit(struct store *s, const struct queue_pushed *pushed,
 		return 0;
 	progress_clear();
 	for (uint64_t i = 0; i < count; i++)
-		printf("%" PRIu64 "\n", s->seqs[i]);
+		printf("%" PRIu64 "\n", s->seqs == NULL ? pushed->seq + i :
+		    s->seqs[i]);
 	if (fflush(stdout) == EOF)
 		return fail(f, EX_IOERR, "standard output: %s",
 		    strerror(errno));
@@ -229,7 +230,7 @@ store_some(struct store *s, struct queue_batch *b, uint32_t count,
 
 	if (all == head && queue_batch_head(b, count, head) == -1)
 		return fail_errno(f, "batch", errno);
-	rc = store_push(s, all, 0, &pushed, 0, f);
+	rc = store_push(s, all, 0, true, &pushed, f);
 	if (rc == 0)
 		rc = store_commit(s, &pushed, count, f);
 	if (rc == 0)
@@ -245,7 +246,7 @@ store_batch(struct store *s, struct queue_batch *b, struct failure *f)
 	int rc = 0;
 
 	queue_batch_init(&head);
-	if (store_seqs(s, b->count, f) == -1)
+	if (make_seqs(s, b->count, f) == -1)
 		return -1;
 	while (b->count > 0) {
 		rc = store_some(s, b, fits, &head, f);
@@ -272,10 +273,10 @@ store_whole(struct store *s, struct queue_batch *b, struct failure *f)
 	uint32_t count = b->count;
 	int rc;
 
-	if (store_seqs(s, count, f) == -1)
+	if (make_seqs(s, count, f) == -1)
 		return -1;
 	do {
-		rc = store_push(s, b, 0, &pushed, 0, f);
+		rc = store_push(s, b, 0, true, &pushed, f);
 		if (rc == 1 && store_wait(s, f) == -1)
 			rc = -1;
 	} while (rc == 1);
