@@ -310,7 +310,7 @@ qpop_die(int sig)
 	(void)signal(sig, SIG_DFL);
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, sig);
-	(void)raise(sig);
+	(void)kill(getpid(), sig);
 	(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
 	_exit(128 + sig);		/* not reached */
 }

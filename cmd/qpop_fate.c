@@ -218,6 +218,9 @@ fate_settle(struct run *r, struct slot *s)
 	if (s->fate_fd != -1 && status_of(s) != 0 &&
 	    read_statuses(r, s, statuses) == -1)
 		err(EX_OSERR, NULL);
+	/* A command that failed for want of our reader is not to blame. */
+	if (status_of(s) != 0 && relay_gone())
+		r->out_gone = true;
 	queue_limits(r->q, &r->limits);
 	for (size_t i = 0; i < s->cnt; i++) {
 		struct queue_fate *f = &fates[i];

@@ -42,7 +42,7 @@ escape(const char *p, unsigned char *c)
 static int
 compile(struct form *f, const char *p, const char **why)
 {
-	unsigned char c = '\0';
+	unsigned char c;
 	size_t len;
 
 	for (; *p != '\0'; p++) {

@@ -117,6 +117,14 @@ writable(void)
 	return poll(&p, 1, 0) != 0;
 }
 
+bool
+relay_gone(void)
+{
+	struct pollfd p = { .fd = STDOUT_FILENO };
+
+	return poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP)) != 0;
+}
+
 static void
 write_out(struct run *r)
 {

@@ -419,7 +419,7 @@ raise_files(struct run *r)
 }
 
 static int
-end(struct run *r)
+verdict(struct run *r)
 {
 	if (r->taken > 0 && queue_sync(r->q) == -1) {
 		warn("%s: messages may come again after a crash", r->o->path);
@@ -464,7 +464,7 @@ run_main(struct queue *q, const struct options *o)
 	relay_init(&r);
 	loop(&r);
 	syncer_stop(r.syncer);
-	rc = end(&r);
+	rc = verdict(&r);
 	relay_release(&r);
 	spawn_release(&r);
 	for (unsigned int i = 0; i < o->jobs; i++)

@@ -114,6 +114,7 @@ void	relay_init(struct run *r);
 void	relay_release(struct run *r);
 int	relay_slot(struct run *r, struct slot *s);	/* before it runs: 0, -1 */
 void	relay_out(struct run *r);	/* move on what there is */
+bool	relay_gone(void);		/* has our stdout nobody to read it? */
 void	relay_err(struct run *r, struct slot *s);
 void	relay_ended(struct slot *s);
 /* Has everything that the ended command printed been passed on? */

@@ -439,7 +439,7 @@ loop(struct stream *s)
 }
 
 static int
-end(struct stream *s)
+verdict(struct stream *s)
 {
 	if (s->status != 0)
 		return s->status;
@@ -481,5 +481,5 @@ stream_main(struct queue *q, const struct options *o)
 	buf_release(&s.out);
 	free(s.ends);
 	free(s.seqs);
-	return end(&s);
+	return verdict(&s);
 }
