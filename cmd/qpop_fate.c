@@ -17,6 +17,7 @@
 #include <err.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,7 @@
 #define BACKOFF_MAX	(600 * NUM_NS_PER_S)
 #define LINES_MAX	(4U << 20)	/* bytes read from descriptor 3 */
 #define LINE_MAX_LEN	40U
+#define FAILURES_MAX	65536U		/* that a later try may mend */
 
 /* A status as struct queue_fate has it: exit status, or -signal. */
 static int
@@ -93,7 +95,7 @@ read_statuses(const struct run *r, const struct slot *s, int *statuses)
 	for (p = text, end = text + (n > 0 ? n : 0); p < end; p = nl + 1) {
 		nl = memchr(p, '\n', (size_t)(end - p));
 		if (nl == NULL)
-			nl = end;
+			break;		/* who knows how it would have ended */
 		if (read_line(p, (size_t)(nl - p), s->cnt, statuses) == -1 &&
 		    !r->o->quiet)
 			warnx("descriptor 3: not \"record status\": %.*s",
@@ -101,6 +103,69 @@ read_statuses(const struct run *r, const struct slot *s, int *statuses)
 	}
 	free(text);
 	return 0;
+}
+
+/* --- what has failed so far ----------------------------------------------------- */
+
+static int
+compare_seq(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static void
+forget_failure(struct run *r, uint64_t seq)
+{
+	uint64_t **node = tfind(&seq, &r->failures, compare_seq), *found;
+
+	if (node == NULL)
+		return;
+	found = *node;
+	(void)tdelete(&seq, &r->failures, compare_seq);
+	free(found);
+	r->failures_cnt--;
+}
+
+/* It came to nothing, so far; a later try may mend that. */
+static void
+note_failure(struct run *r, uint64_t seq)
+{
+	uint64_t *key, **node;
+
+	if (tfind(&seq, &r->failures, compare_seq) != NULL)
+		return;
+	key = malloc(sizeof(*key));
+	node = NULL;
+	if (key != NULL && r->failures_cnt < FAILURES_MAX) {
+		*key = seq;
+		node = tsearch(key, &r->failures, compare_seq);
+	}
+	if (node == NULL) {
+		free(key);
+		r->failed = true;	/* for good */
+		return;
+	}
+	r->failures_cnt++;
+}
+
+void
+fate_release(struct run *r)
+{
+	tdestroy(r->failures, free);
+	r->failures = NULL;
+}
+
+static void
+count(struct run *r, const struct queue_fate *f)
+{
+	if (f->kind == QUEUE_DIE || (f->kind == QUEUE_ACK && f->status != 0))
+		r->failed = true;
+	if (f->kind == QUEUE_DIE || f->kind == QUEUE_ACK)
+		forget_failure(r, f->seq);
+	else
+		note_failure(r, f->seq);
 }
 
 /* --- one message -------------------------------------------------------------- */
@@ -187,9 +252,10 @@ decide(struct run *r, const struct slot *s, const struct taken *t,
 /* --- all of a command ----------------------------------------------------------- */
 
 static void
-settle(struct run *r, struct slot *s, const struct queue_fate *fates)
+settle(struct run *r, struct slot *s, const struct queue_fate *fates,
+    size_t cnt)
 {
-	if (queue_settle_each(r->q, &s->claim, fates, s->cnt) == 0)
+	if (queue_settle_each(r->q, &s->claim, fates, cnt) == 0)
 		return;
 	if (errno == ESTALE) {
 		if (!r->o->quiet)
@@ -235,28 +301,27 @@ fate_settle(struct run *r, struct slot *s)
 			f->output = output;
 			f->output_len = output_len;
 		}
-		if (f->kind != QUEUE_ACK || f->status != 0)
-			r->failed++;
+		count(r, f);
 		tell(r, f, &s->taken[i]);
 	}
-	settle(r, s, fates);
+	settle(r, s, fates, s->cnt);
 	free(fates);
 	free(statuses);
 }
 
 void
-fate_put_back(struct run *r, struct slot *s)
+fate_put_back(struct run *r, struct slot *s, const struct taken *taken,
+    size_t cnt)
 {
 	struct queue_fate *fates;
 
-	if (s->cnt > 0) {
-		if ((fates = calloc(s->cnt, sizeof(*fates))) == NULL)
-			err(EX_OSERR, NULL);
-		for (size_t i = 0; i < s->cnt; i++)
-			fates[i] = (struct queue_fate){
-			    .seq = s->taken[i].seq, .kind = QUEUE_BACK };
-		settle(r, s, fates);
-		free(fates);
-	}
-	r->failed += s->cnt;
+	if (cnt == 0)
+		return;
+	if ((fates = calloc(cnt, sizeof(*fates))) == NULL)
+		err(EX_OSERR, NULL);
+	for (size_t i = 0; i < cnt; i++)
+		fates[i] = (struct queue_fate){ .seq = taken[i].seq,
+		    .kind = QUEUE_BACK };
+	settle(r, s, fates, cnt);
+	free(fates);
 }

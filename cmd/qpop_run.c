@@ -220,6 +220,7 @@ start_in(struct run *r, struct slot *s)
 	r->taken += s->cnt;
 	if (r->left != UINT64_MAX)
 		r->left -= s->cnt < r->left ? s->cnt : r->left;
+	fate_put_back(r, s, s->spare, s->spare_cnt);
 	if (rc == EX_OK) {
 		s->alarm = r->o->limit_ns > 0 ? mono_after(r->o->limit_ns) :
 		    MONO_NEVER;
@@ -227,7 +228,7 @@ start_in(struct run *r, struct slot *s)
 			r->look_at = mono_after(LOOK_NS);
 		return;
 	}
-	fate_put_back(r, s);
+	fate_put_back(r, s, s->taken, s->cnt);
 	free_slot(r, s);
 	if (rc == EX_NOTFOUND || rc == EX_CANNOTRUN)
 		r->stop_status = rc;
@@ -427,7 +428,9 @@ verdict(struct run *r)
 	}
 	if (r->status != 0)
 		return r->status;
-	if (r->sig != 0 && !(r->sig == SIGTERM && r->o->follow))
+	if (r->sig == SIGTERM && r->o->follow)
+		return EX_OK;
+	if (r->sig != 0)
 		qpop_die(r->sig);
 	if (r->out_gone && !r->pipe_ignored)
 		qpop_die(SIGPIPE);
@@ -435,9 +438,9 @@ verdict(struct run *r)
 		return EX_IOERR;
 	if (r->stop_status != 0)
 		return r->stop_status;
-	if (r->failed > 0)
+	if (r->failed || (!r->drained && r->failures != NULL))
 		return EX_SOMEFAILED;
-	return r->taken > 0 || r->drained || r->sig != 0 ? EX_OK : EX_NO;
+	return r->taken > 0 || r->drained ? EX_OK : EX_NO;
 }
 
 int
@@ -467,8 +470,11 @@ run_main(struct queue *q, const struct options *o)
 	rc = verdict(&r);
 	relay_release(&r);
 	spawn_release(&r);
-	for (unsigned int i = 0; i < o->jobs; i++)
+	fate_release(&r);
+	for (unsigned int i = 0; i < o->jobs; i++) {
 		free(r.slots[i].taken);
+		free(r.slots[i].spare);
+	}
 	free(r.slots);
 	(void)close(r.epfd);
 	(void)close(r.sigfd);

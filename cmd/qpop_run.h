@@ -32,8 +32,10 @@ struct slot {
 	pid_t pid;			/* and process group */
 	int status;			/* of wait(2) */
 	struct queue_claim claim;
-	struct taken *taken;
+	struct taken *taken;		/* what the command has, */
 	size_t cnt, cap;
+	struct taken *spare;		/* and what is put back unseen */
+	size_t spare_cnt, spare_cap;
 	struct mono alarm;		/* of -T: the next step */
 	bool told, killed;		/* TERM, KILL was sent by -T */
 	bool put_back;			/* a second signal was passed on */
@@ -56,7 +58,10 @@ struct run {
 	struct slot *slots;
 	unsigned int running;		/* slots not free */
 	uint64_t left;			/* messages still wanted */
-	uint64_t taken, failed;		/* messages; failed: not acknowledged */
+	uint64_t taken;			/* messages */
+	bool failed;			/* one was not acknowledged, and that's it */
+	void *failures;			/* tried, and not mended yet: tsearch(3) */
+	size_t failures_cnt;
 	int epfd, sigfd;
 	sigset_t mask;			/* of signals, as we were given it */
 	bool pipe_ignored, xfsz_ignored;	/* likewise */
@@ -126,8 +131,10 @@ size_t	relay_tail(const struct slot *s, unsigned char *buf);
 
 /* Settle the messages of a command that has ended, and count them. */
 void	fate_settle(struct run *r, struct slot *s);
-/* Those of a command that could not be started. */
-void	fate_put_back(struct run *r, struct slot *s);
+/* Some of them go back, no command has seen them. */
+void	fate_put_back(struct run *r, struct slot *s,
+	    const struct taken *taken, size_t cnt);
+void	fate_release(struct run *r);
 /* min(10 m, base x 2^(attempt-1)) x random[0.5,1] */
 int64_t	fate_backoff_ns(int64_t base_ns, uint32_t attempt);
 

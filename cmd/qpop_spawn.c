@@ -256,59 +256,84 @@ log_file(const char *name)
 }
 
 static int
-note_taken(struct slot *s, const struct queue_message *m)
+note(struct taken **list, size_t *cnt, size_t *cap,
+    const struct queue_message *m)
 {
-	size_t cap = s->cap == 0 ? 1 : 2 * s->cap;
+	size_t more = *cap == 0 ? 1 : 2 * *cap;
 	struct taken *taken;
 
-	if (s->cnt == s->cap) {
-		taken = reallocarray(s->taken, cap, sizeof(*taken));
+	if (*cnt == *cap) {
+		taken = reallocarray(*list, more, sizeof(*taken));
 		if (taken == NULL)
 			return -1;
-		s->taken = taken;
-		s->cap = cap;
+		*list = taken;
+		*cap = more;
 	}
-	s->taken[s->cnt++] = (struct taken){ m->seq, m->attempt };
+	(*list)[(*cnt)++] = (struct taken){ m->seq, m->attempt };
+	return 0;
+}
+
+/*
+ * Does it go into this run?  What was tried before runs alone, so that the
+ * neighbours of a message that fails do not share all of its tries.
+ */
+static bool
+fits(const struct slot *s, const struct queue_message *m)
+{
+	return s->cnt == 0 || (m->attempt == 1 && s->taken[0].attempt == 1);
+}
+
+/* As a record, or alone as it is, with its environment. */
+static int
+write_message(struct run *r, const struct queue_message *m, int in,
+    off_t *at, struct buf *framed)
+{
+	const void *data = m->payload;
+	size_t len = m->payload_len;
+
+	if (r->o->batch == 1) {
+		if (env_message(r, m) == -1)
+			return -1;
+	} else {
+		framed->len = 0;
+		if (frame_put(&r->o->frame, framed, data, len) == -1)
+			return -1;
+		data = framed->data;
+		len = framed->len;
+	}
+	if (len > 0 && fsdur_pwrite_all(in, data, len, *at) == -1)
+		return -1;
+	*at += (off_t)len;
 	return 0;
 }
 
 /*
  * The messages of the claim into the file, their environment into r->env: how
- * many, or -1.  A batch is framed, a single message is not.
+ * many, or -1.
  */
 static int
 write_messages(struct run *r, struct slot *s, int in)
 {
-	bool batch = r->o->batch > 1;
 	struct buf framed = { 0 };
 	struct queue_message m;
 	off_t at = 0;
 	int rc;
 
-	s->cnt = 0;
 	if (env_common(r, s) == -1)
 		return -1;
 	while ((rc = queue_claim_next(r->q, &s->claim, &m)) == 1) {
-		const void *data = m.payload;
-		size_t len = m.payload_len;
-
-		if (note_taken(s, &m) == -1)
-			break;
-		if (batch) {
-			framed.len = 0;
-			if (frame_put(&r->o->frame, &framed, data, len) == -1)
+		if (!fits(s, &m)) {
+			if (note(&s->spare, &s->spare_cnt, &s->spare_cap,
+			    &m) == -1)
 				break;
-			data = framed.data;
-			len = framed.len;
-		} else if (env_message(r, &m) == -1) {
+		} else if (note(&s->taken, &s->cnt, &s->cap, &m) == -1 ||
+		    write_message(r, &m, in, &at, &framed) == -1) {
 			break;
 		}
-		if (len > 0 && fsdur_pwrite_all(in, data, len, at) == -1)
-			break;
-		at += (off_t)len;
 	}
 	buf_release(&framed);
-	if (rc != 0 || (batch && put_number(r, "Q_COUNT", s->cnt) == -1))
+	if (rc != 0 || (r->o->batch > 1 &&
+	    put_number(r, "Q_COUNT", s->cnt) == -1))
 		return -1;
 	env_finish(r);
 	return (int)s->cnt;
@@ -377,7 +402,7 @@ spawn(struct run *r, struct slot *s)
 	s->err_fd = log_file("stderr");
 	s->fate_fd = r->o->batch > 1 ? log_file("fates") : -1;
 	s->err_at = s->err_kept = 0;
-	s->cnt = 0;
+	s->cnt = s->spare_cnt = 0;
 	if (in != -1 && s->err_fd != -1 &&
 	    (r->o->batch == 1 || s->fate_fd != -1) && relay_slot(r, s) != -1)
 		n = write_messages(r, s, in);

@@ -130,6 +130,14 @@ lines() { [ "$(cat -- "${@:2}" 2>/dev/null | wc -l)" -ge "$1" ]; }
 	assert_depth 1
 }
 
+@test "qpop: 0 if what failed was acknowledged in a later try" {
+	qpush q a b
+	run -0 qpop -a -B 0 q sh -c '[ "$Q_ATTEMPT" = 3 ]'
+	assert_depth 0
+	qpush q a
+	run -123 qpop -n 1 -B 0 q sh -c '[ "$Q_ATTEMPT" = 3 ]'
+}
+
 @test "qpop: -r 0 tries for ever; options beat attributes" {
 	qpush q a
 	qctl set q tries=1 backoff=0
@@ -481,7 +489,7 @@ lines() { [ "$(cat -- "${@:2}" 2>/dev/null | wc -l)" -ge "$1" ]; }
 @test "qpop: -f ends once a closed queue is drained, also of what backs off" {
 	qpush q a
 	qctl close q
-	run -123 qpop -f -B 50ms q sh -c '[ "$Q_ATTEMPT" = 2 ]'
+	run -0 qpop -f -B 50ms q sh -c '[ "$Q_ATTEMPT" = 2 ]'
 	assert_depth 0
 }
 
@@ -525,11 +533,18 @@ lines() { [ "$(cat -- "${@:2}" 2>/dev/null | wc -l)" -ge "$1" ]; }
 @test "qpop: -b: nonsense on descriptor 3 is told and ignored" {
 	seq 2 | qpush q
 	run -123 qpop -n 2 -b 2 -B 0 q sh -c '
-	    printf "0 0\n3 0\n1\n1 256\n1 -1\nx 0\n 1 0\n1  0\n\n2 0\377\n2 0" >&3
+	    printf "0 0\n3 0\n1\n1 256\n1 -1\nx 0\n 1 0\n1  0\n\n2 0\377\n2 0\n1 0" >&3
 	    exit 1'
 	assert_eq "$(grep -c 'descriptor 3' <<<"$stderr")" 10
 	run -0 qpop -a q cat
 	assert_eq "$output" 1
+}
+
+@test "qpop: -b: what was tried before runs alone" {
+	seq 5 | qpush q
+	run -123 qpop -n 3 -b 3 -B 0 q false
+	run -0 qpop -a -b 10 q sh -c 'echo "$Q_COUNT: $(paste -sd " ")"'
+	assert_eq "$output" $'1: 1\n1: 2\n1: 3\n2: 4 5'
 }
 
 @test "qpop: -b: a record's 255 stops qpop, a signal counts for the unnamed" {
