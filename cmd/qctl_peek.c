@@ -87,7 +87,7 @@ struct peek {
 	uint32_t group;
 };
 
-/* -v: where the message stands, on stderr, before it. */
+/* -v: where the message stands, on stderr; it is itself written later. */
 static void
 describe(const struct peek *p, const struct queue_message *m,
     enum queue_state state, const struct queue_hold *hold)
@@ -95,7 +95,6 @@ describe(const struct peek *p, const struct queue_message *m,
 	char text[24];
 	int64_t left = m->due_ns - wall_now_ns();
 
-	flush_output();
 	fprintf(stderr, "%s: seq %" PRIu64 ", %s, attempt %" PRIu32 ", %zu bytes",
 	    getprogname(), m->seq, state_name(state), m->attempt,
 	    m->payload_len);
@@ -107,30 +106,31 @@ describe(const struct peek *p, const struct queue_message *m,
 	fprintf(stderr, "\n");
 }
 
+/* What the payload is read for comes first: m points into q. */
 static void
 show(const struct peek *p, const struct queue_message *m,
     enum queue_state state)
 {
 	struct queue_hold hold, *h = NULL;
 	struct json_object *j = NULL;
+	int rc = 0;
 
-	/* m points into q: what is asked there comes after its use. */
-	if (p->o->json)
+	if (p->o->json) {
 		j = json_of(p->q, m);
+	} else {
+		if (p->o->verbose)
+			flush_output();
+		put_record(p->o, m);
+	}
 	if (p->o->verbose && state == QUEUE_IN_FLIGHT)
-		switch (queue_hold(p->q, p->group, m->seq, &hold)) {
-		case -1:
-			die(p->path, NULL);
-		case 1:
-			h = &hold;
-			break;
-		default:
-			break;
-		}
+		rc = queue_hold(p->q, p->group, m->seq, &hold);
+	if (rc == -1)
+		die(p->path, NULL);
+	if (rc == 1)
+		h = &hold;
 	if (j == NULL) {
 		if (p->o->verbose)
 			describe(p, m, state, h);
-		put_record(p->o, m);
 		return;
 	}
 	add_text(j, "state", state_name(state));
