@@ -95,9 +95,9 @@ kill -9 "$worker"
 echo "# depth: $(qdepth jobs); nothing is lost, and nobody waits for a timeout"
 
 say 'Two workers do the rest; the producers go on as room appears.'
-printf '$ qpop -f -P2 jobs ./count-files >done &\n'
+printf '$ qpop -f -P2 jobs ./count-files >counted &\n'
 begin=$EPOCHREALTIME
-qpop -f -P2 jobs ./count-files >done &
+qpop -f -P2 jobs ./count-files >counted &
 worker=$!
 wait "${pids[@]}"
 pids=("$worker")
@@ -110,11 +110,11 @@ awk -v b="$begin" -v e="$EPOCHREALTIME" -v n="$total" 'BEGIN {
 show qdepth jobs
 
 cut -f 2 packages | sort >want
-cut -f 1 done | sort | cmp - want
+cut -f 1 counted | sort | cmp - want
 echo "# each of the $total packages was done once; $lost at its try" \
-    "$(awk -F '\t' -v p="$lost" '$1 == p { print $3 }' done)"
+    "$(awk -F '\t' -v p="$lost" '$1 == p { print $3 }' counted)"
 echo '# the three with the most files:'
-sort -t "$(printf '\t')" -k 2nr done | head -n 3 | cut -f 1,2
+sort -t "$(printf '\t')" -k 2nr counted | head -n 3 | cut -f 1,2
 
 say 'The same queue as a pipe: every file name that dpkg knows, byte for byte.'
 cat /var/lib/dpkg/info/*.list >files
