@@ -822,3 +822,53 @@ it broke'
 	[ ! -e jobs ]
 	[ -e elsewhere ]
 }
+
+# --- completion ---------------------------------------------------------------------------
+
+# What bash offers for the last word.
+offers() {
+	bash --norc -c '
+		source "$1"
+		shift
+		COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+		"_$1" "$1" "${@: -1}" "${@: -2:1}" 2>/dev/null
+		printf "%s\n" "${COMPREPLY[@]}"' bash \
+	    "$BATS_TEST_DIRNAME/../completions/$1" "$@" | sort | xargs
+}
+
+@test "completions: every option of every page, for each program" {
+	local prog verb option all page
+	for prog in qpush qpop qdepth qctl; do
+		page=$BATS_TEST_DIRNAME/../man/$prog.1
+		all=$(offers "$prog" --)
+		if [ "$prog" = qctl ]; then
+			for verb in create info peek nack extend wait purge \
+			    dump; do
+				all+=" $(offers qctl "$verb" --)"
+			done
+			all+=" $(offers qctl dead ls --)"
+			all+=" $(offers qctl dead rm --)"
+		fi
+		while read -r option; do
+			assert_match " $all " " --$option " "$prog"
+		done < <(grep '^\.It' "$page" | grep -o 'Fl -[a-z][a-z-]*' |
+		    sed 's/Fl -//')
+	done
+}
+
+@test "completions: verbs, queues, groups, attributes" {
+	qctl create jobs groups=audit,main
+	mkdir other
+	assert_eq "$(offers qctl pu)" purge
+	assert_eq "$(offers qctl dead r)" 'requeue rm'
+	assert_eq "$(offers qctl peek '')" 'jobs/ other/'
+	assert_eq "$(offers qpush j)" jobs/
+	assert_eq "$(offers qctl group rm jobs/ a)" audit
+	assert_eq "$(offers qctl peek jobs/ -g '')" 'audit main'
+	assert_eq "$(offers qctl create q mod)" mode=
+	assert_eq "$(offers qctl set q max-m)" 'max-message= max-messages='
+	assert_eq "$(offers qctl peek -S del)" delayed
+	assert_eq "$(offers qdepth -o '')" prom
+	assert_eq "$(offers qctl peek -k '')" ''
+	assert_match " $(offers qpop jobs/ ls) " ' ls '
+}

@@ -106,19 +106,19 @@ pop_null() { filled; rate "$n" qpop -a q; }
 pop_redis() {
 	redis "$1"
 	"$peer" redis-push sock many 2>/dev/null
-	"$peer" redis-pop sock "$n" 1000 2>&1 >/dev/null
+	{ "$peer" redis-pop sock "$n" 1000 >/dev/null; } 2>&1
 }
 pop_bst() {
 	beanstalk "$1"
 	"$peer" bst-push sock few 2>/dev/null
-	"$peer" bst-pop sock "$few" "$2" 2>&1 >/dev/null
+	{ "$peer" bst-pop sock "$few" "$2" >/dev/null; } 2>&1
 }
 
-one_take() { filled few; ./take q "$few" 2>&1 >/dev/null; }
+one_take() { filled few; { ./take q "$few" >/dev/null; } 2>&1; }
 one_redis() {
 	redis "$1"
 	"$peer" redis-push sock few 2>/dev/null
-	"$peer" redis-pop sock "$few" 1 2>&1 >/dev/null
+	{ "$peer" redis-pop sock "$few" 1 >/dev/null; } 2>&1
 }
 
 message=$(head -n 1 few)
@@ -240,14 +240,14 @@ lines "$deep" >deep
 private() {	# title command ...: its memory, and what it printed
 	local title=$1 kib
 	shift
-	kib=$("$timer" memory "$@" 2>&1 >/dev/null)
+	kib=$({ "$timer" memory "$@" >/dev/null; } 2>&1)
 	printf '%-47s %10d KiB private, at most 32768: %s\n' "$title" "$kib" \
 	    "$([ "$kib" -le 32768 ] && echo met || echo MISSED)"
 }
 quick() {	# title command ...
 	local title=$1 us
 	shift
-	us=$("$timer" each 21 "$@" 2>&1 >/dev/null)
+	us=$({ "$timer" each 21 "$@" >/dev/null; } 2>&1)
 	printf '%-47s %10d us, at most 20000: %s\n' "$title" "$us" \
 	    "$([ "$us" -le 20000 ] && echo met || echo MISSED)"
 }
