@@ -3,10 +3,12 @@
 #include "qctl.h"
 
 #include <err.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "exits.h"
 #include "num.h"
@@ -269,6 +271,23 @@ find(const char *word, const char *sub)
 	exit(EX_USAGE);
 }
 
+/*
+ * No file of the queue may get a number below 3 and be written to as if it
+ * were a stream; what is written to one that was closed fails.
+ */
+static void
+standard_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY);
+	while (fd >= 0 && fd < 3);
+	if (fd == -1)
+		err(EX_OSERR, "/dev/null");
+	close(fd);
+}
+
 static const struct option main_options[] = {
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
@@ -286,6 +305,7 @@ main(int argc, char *argv[])
 	char words[32];
 	int ch;
 
+	standard_streams();
 	while ((ch = getopt_long(argc, argv, "+hV", main_options, NULL)) != -1)
 		switch (ch) {
 		case 'h':

@@ -798,6 +798,9 @@ it broke'
 	run -74 sh -c 'qctl peek jobs >/dev/full'
 	run -74 sh -c 'qctl info jobs >/dev/full'
 	run -74 sh -c 'qctl dump jobs >/dev/full'
+	run -74 sh -c 'qctl peek jobs >&-'
+	run -0 sh -c 'qctl set jobs tries=2 <&- >&- 2>&-'
+	run -0 qctl verify jobs
 }
 
 # --- the page's examples ------------------------------------------------------------------
