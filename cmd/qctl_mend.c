@@ -32,6 +32,7 @@ qctl_wait(const struct options *o, int argc, char *argv[])
 	uint64_t left;
 
 	(void)argc;
+	queue_patience(q, deadline);
 	if (o->group != NULL)
 		group = group_number(q, argv[0], o->group);
 	while ((left = depth(q, group, argv[0])) > 0) {

@@ -101,7 +101,11 @@ push_redis() { redis "$1"; "$peer" redis-push sock many 2>&1; }
 push_bst() { beanstalk "$1"; "$peer" bst-push sock few 2>&1; }
 
 filled() { fresh; qpush q <"${1:-many}"; }
-pop_file() { filled; rate "$n" sh -c 'qpop -a q >got && cmp got many'; }
+pop_file() {
+	filled
+	rate "$n" sh -c 'qpop -a q >got'
+	cmp got many
+}
 pop_null() { filled; rate "$n" qpop -a q; }
 pop_redis() {
 	redis "$1"
@@ -178,8 +182,8 @@ compare() {
 	    -v b="$(median <theirs.txt)" 'BEGIN {
 		ratio = b > 0 ? a / b : 0
 		split(want, w, " ")
-		verdict = want == "-" ? "" : (w[1] == ">=" ? ratio >= w[2] :
-		    ratio <= w[2]) ? "met" : "MISSED"
+		met = w[1] == ">=" ? ratio >= w[2] + 0 : ratio <= w[2] + 0
+		verdict = want == "-" ? "" : met ? "met" : "MISSED"
 		printf "%-47s %10d %10d %7.2f %7s %s\n", title, a, b, ratio,
 		    want, verdict
 	}'
@@ -217,6 +221,14 @@ for crowd in 1 4 16; do
 	compare "$crowd at once; append, fdatasync" - "crowd_push $crowd" \
 	    "crowd_append $crowd"
 done
+if command -v strace >/dev/null; then
+	fresh
+	strace -f -c -o syncs -e trace=fdatasync,fsync \
+	    "$timer" crowd 1000 16 qpush q "$message" 2>/dev/null
+	awk '$NF ~ /sync$/ { n += $4 } END {
+		printf "%-47s %10d\n", "syncs of 1000 pushes, 16 at once", n
+	}' syncs
+fi
 heading 'several producers, streams, messages/s'
 for crowd in 1 4 16; do
 	parts "$crowd"
