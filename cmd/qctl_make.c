@@ -192,6 +192,20 @@ split(const char *path, char **dir, char **base)
 	free(two);
 }
 
+/* Make it, or die: also where something else stands in the way. */
+static void
+create(const char *place, const struct queue_create *how, const char *path)
+{
+	if (queue_create(place, how) == 0)
+		return;
+	if (errno == EINVAL)
+		errx(EX_USAGE, "%s: groups= or segment=: not such a value",
+		    path);
+	if (errno == ENOTEMPTY || errno == ENOTDIR)
+		errno = EEXIST;
+	die(path, NULL);
+}
+
 /* Made beside its place with its attributes; nobody sees it without them. */
 static int
 make_beside(const char *tmp, const struct queue_create *how, const char *path,
@@ -199,8 +213,7 @@ make_beside(const char *tmp, const struct queue_create *how, const char *path,
 {
 	struct queue *q;
 
-	if (queue_create(tmp, how) == -1)
-		die(path, NULL);
+	create(tmp, how, path);
 	if (queue_open(&q, tmp, QUEUE_USE, NULL, NULL) == -1)
 		die(path, NULL);
 	for (; *attributes != NULL; attributes++)
@@ -263,8 +276,7 @@ qctl_create(const struct options *o, int argc, char *argv[])
 	argv[kept] = NULL;
 	if (kept > 1)
 		return create_with(&how, argv[0], argv + 1);
-	if (queue_create(argv[0], &how) == -1)
-		die(argv[0], NULL);
+	create(argv[0], &how, argv[0]);
 	return EX_OK;
 }
 

@@ -116,6 +116,8 @@ info() { qctl info jobs | sed -n "s/^$1	//p"; }
 	run -64 qctl create other mode=777
 	run -64 qctl create other mode=060
 	run -64 qctl create other segment=big
+	run -64 qctl create other segment=1
+	run -64 qctl create other groups=a,,b
 	run -64 qctl create other group=no-such-group-here
 	[ ! -e other ]
 	assert_eq "$(find . -maxdepth 1 -name '.tmp-*')" ''
@@ -136,9 +138,15 @@ info() { qctl info jobs | sed -n "s/^$1	//p"; }
 	run -73 qctl create "$(printf '%0300d' 1)" tries=1
 }
 
-@test "qctl create --force-fs: makes one anywhere" {
-	run -0 qctl create --force-fs jobs
-	qpush jobs one
+@test "qctl create --force-fs: on a network file system, else 78" {
+	DSUTILS_FS=nfs run -78 qctl create jobs
+	assert_match "$stderr" 'network file system'
+	DSUTILS_FS=nfs run -78 qctl create jobs tries=1
+	DSUTILS_FS=nfs run -0 qctl create --force-fs jobs
+	DSUTILS_FS=nfs run -0 qpush jobs one
+	DSUTILS_FS=nfs run -0 qctl info jobs
+	assert_match "$output" 'file-system	nfs'
+	DSUTILS_FS=nfs run -0 qctl create --force-fs other tries=1
 	assert_eq "$(qdepth jobs)" 1
 }
 
