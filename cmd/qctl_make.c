@@ -196,8 +196,14 @@ split(const char *path, char **dir, char **base)
 static void
 create(const char *place, const struct queue_create *how, const char *path)
 {
+	int errnum;
+
 	if (queue_create(place, how) == 0)
 		return;
+	errnum = errno;
+	if (place != path)
+		(void)rmdir(place);	/* what it may have left: nothing yet */
+	errno = errnum;
 	if (errno == EINVAL)
 		errx(EX_USAGE, "%s: groups= or segment=: not such a value",
 		    path);
