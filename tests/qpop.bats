@@ -11,7 +11,7 @@ depth() { qdepth "${2-q}" | grep -qx "$1"; }
 assert_depth() { assert_eq "$(qdepth "${2-q}")" "$1" depth; }
 
 # bats runs tests in the background, where INT is ignored.
-with_signals() { env --default-signal=INT,TERM,HUP,PIPE "$@"; }
+with_signals=(env --default-signal=INT,TERM,HUP,PIPE)
 
 # --- options and statuses ------------------------------------------------------
 
@@ -144,7 +144,7 @@ with_signals() { env --default-signal=INT,TERM,HUP,PIPE "$@"; }
 	assert_eq "$output" $'hello|5|key|3|q|0||1|%|A\t\\'
 	qpush q 'x'
 	qpop -o '%k%K%R' q | cmp - <(printf -- '-1\0\0\0\1')
-	qpush -i mine q a b
+	qpush -i mine q a
 	run -0 qpop -o '%i' q
 	assert_eq "$output" mine
 	seq=$(qpush --print-seq q c)
@@ -291,13 +291,13 @@ with_signals() { env --default-signal=INT,TERM,HUP,PIPE "$@"; }
 @test "qpop: INT and TERM end it by that signal, nothing is taken" {
 	qctl create q
 	for sig in INT TERM HUP; do
-		spawn with_signals qpop -W 60 q
+		spawn "${with_signals[@]}" qpop -W 60 q
 		wait_until 10 grep -qs '^State:.S' "/proc/$spawned/status"
 		for i in 1 2 3 4 5; do nap; done
 		kill -s "$sig" "$spawned"
 		wait_status $((128 + $(kill -l "$sig")))
 	done
-	spawn with_signals qpop -f q
+	spawn "${with_signals[@]}" qpop -f q
 	for i in 1 2 3 4 5; do nap; done
 	kill -INT "$spawned"
 	wait_status 130
@@ -367,7 +367,7 @@ writes() {
 
 @test "qpop: a reader that goes away leaves the rest in the queue" {
 	seq 100000 | qpush q
-	run with_signals bash -c \
+	run "${with_signals[@]}" bash -c \
 	    'qpop -a q | head -n 1; echo "${PIPESTATUS[0]}"'
 	assert_eq "$output" $'1\n141'
 	assert_eq "$stderr" ''
@@ -390,7 +390,7 @@ writes() {
 	qctl create q
 	mkfifo pipe
 	exec 7<>pipe
-	spawn with_signals bash -c 'exec 7>&-; exec qpop -f q >pipe'
+	spawn "${with_signals[@]}" bash -c 'exec 7>&-; exec qpop -f q >pipe'
 	wait_until 10 eval 'readlink /proc/$spawned/exe | grep -q qpop'
 	exec 8<pipe 7>&-
 	for i in 1 2 3 4 5; do nap; done
@@ -417,12 +417,12 @@ writes() {
 }
 
 @test "qpop: a file that may not grow is 74; what it took whole is not repeated" {
-	seq 1000 >lines
+	seq 1000000 >lines
 	qpush q <lines
-	run -74 bash -c 'ulimit -f 1; qpop -a q >out'
+	run -74 bash -c 'ulimit -f 5000; qpop -a q >out'
 	[ "$(qdepth q)" -gt 0 ]
 	# The last record may be half in the file.
-	whole=$((1000 - $(qdepth q)))
+	whole=$((1000000 - $(qdepth q)))
 	{ head -n "$whole" out; qpop -a q; } | cmp - lines
 }
 
@@ -451,13 +451,13 @@ writes() {
 @test "qpop: several at once share the work, nothing comes twice" {
 	seq 200000 >lines
 	qpush q <lines
-	for i in 1 2 3 4; do
-		qpop -a q >"out.$i" &
+	for i in 1 2 3 4; do spawn qpop -a q; done
+	for pid in "${spawn_pids[@]}"; do
+		wait_until 20 dead "$pid"
 	done
-	wait
-	wc -l out.*
-	sort -n out.* | cmp - lines
-	for i in 1 2 3 4; do sort -nc "out.$i"; done
+	wc -l spawn.*.out
+	sort -n spawn.*.out | cmp - lines
+	for i in 0 1 2 3; do sort -nc "spawn.$i.out"; done
 }
 
 @test "qpop: of a key, one stream consumer has a run in order" {

@@ -8,7 +8,7 @@ load helpers
 assert_depth() { assert_eq "$(qdepth "${2-q}")" "$1" depth; }
 
 # bats runs tests in the background, where INT is ignored.
-with_signals() { env --default-signal=INT,TERM,HUP,PIPE "$@"; }
+with_signals=(env --default-signal=INT,TERM,HUP,PIPE)
 
 # dead MEMBER: of the only dead message.
 dead_is() {
@@ -39,28 +39,28 @@ lines() { [ "$(cat -- "${@:2}" 2>/dev/null | wc -l)" -ge "$1" ]; }
 }
 
 @test "qpop: other statuses count and come again, until the last try" {
-	for status in 1 2 64 66 74 99 101 110 112 125 128 254; do
+	for code in 1 2 64 66 74 99 101 110 112 125 128 254; do
 		qpush q a
-		run -123 qpop -B 0 -r 2 q sh -c "exit $status"
+		run -123 qpop -B 0 -r 2 q sh -c "exit $code"
 		assert_depth 1
 		no_dead
-		run -123 qpop -B 0 -r 2 q sh -c '[ "$Q_ATTEMPT" = 2 ]; exit '$status
+		run -123 qpop -B 0 -r 2 q sh -c '[ "$Q_ATTEMPT" = 2 ]; exit '$code
 		assert_depth 0
 		assert_match "$stderr" \
-		    "exit status $status in try 2: dead \(tries\)"
+		    "exit status $code in try 2: dead \(tries\)"
 		dead_is "\"tries\":2"
-		dead_is "\"status\":$status"
+		dead_is "\"status\":$code"
 		dead_is '"reason":"tries"'
 		qctl dead rm -aq q
 	done
 }
 
 @test "qpop: 75 and 111 come again, uncounted" {
-	for status in 75 111; do
+	for code in 75 111; do
 		qpush q a
 		for i in 1 2 3; do
 			run -123 qpop -B 0 -r 1 q sh -c \
-			    '[ "$Q_ATTEMPT" = 1 ] && exit '$status
+			    '[ "$Q_ATTEMPT" = 1 ] && exit '$code
 		done
 		no_dead
 		assert_attempt 1
@@ -68,12 +68,12 @@ lines() { [ "$(cat -- "${@:2}" 2>/dev/null | wc -l)" -ge "$1" ]; }
 }
 
 @test "qpop: 65 and 100 are dead at once" {
-	for status in 65 100; do
+	for code in 65 100; do
 		qpush q a
-		run -123 qpop q sh -c "echo why >&2; exit $status"
+		run -123 qpop q sh -c "echo why >&2; exit $code"
 		assert_depth 0
 		dead_is '"reason":"rejected"'
-		dead_is "\"status\":$status"
+		dead_is "\"status\":$code"
 		dead_is '"tries":1'
 		dead_is '"stderr":"why\n"'
 		qctl dead rm -aq q
@@ -413,7 +413,7 @@ lines() { [ "$(cat -- "${@:2}" 2>/dev/null | wc -l)" -ge "$1" ]; }
 
 @test "qpop: -P whose reader is gone puts back, uncounted, and dies of PIPE" {
 	qpush q a b c d
-	run with_signals bash -c \
+	run "${with_signals[@]}" bash -c \
 	    'qpop -a -P 2 q yes | head -n 1; echo "${PIPESTATUS[0]}"'
 	assert_eq "$output" $'y\n141'
 	assert_depth 4
@@ -423,7 +423,7 @@ lines() { [ "$(cat -- "${@:2}" 2>/dev/null | wc -l)" -ge "$1" ]; }
 
 @test "qpop: what a command left running does not hold qpop up" {
 	qpush q a b
-	run -0 qpop -a -P 2 q sh -c 'read m; (sleep 60; echo late) &
+	run -0 qpop -a -P 2 q sh -c 'read m; (exec sleep 60) &
 	    echo $! >>left; echo "$m"'
 	assert_eq "$(sort <<<"$output")" $'a\nb'
 	assert_depth 0
@@ -584,7 +584,7 @@ lines() { [ "$(cat -- "${@:2}" 2>/dev/null | wc -l)" -ge "$1" ]; }
 	for sig in INT TERM HUP; do
 		qpush q a b
 		mkfifo gate
-		spawn with_signals qpop -a q sh -c \
+		spawn "${with_signals[@]}" qpop -a q sh -c \
 		    'trap "exit 1" INT TERM HUP; echo >up; read x <gate'
 		wait_until 10 test -e up
 		kill -s "$sig" "$spawned"
@@ -600,7 +600,7 @@ lines() { [ "$(cat -- "${@:2}" 2>/dev/null | wc -l)" -ge "$1" ]; }
 
 @test "qpop: a second signal is passed on, the message is put back uncounted" {
 	qpush q a b
-	spawn with_signals qpop -a -P 2 q sh -c '
+	spawn "${with_signals[@]}" qpop -a -P 2 q sh -c '
 	    trap "echo told >>log; exit 1" INT
 	    echo >>up; while :; do sleep 0.02; done'
 	wait_until 10 lines 2 up
@@ -686,7 +686,7 @@ lines() { [ "$(cat -- "${@:2}" 2>/dev/null | wc -l)" -ge "$1" ]; }
 @test "qpop: a poison message that kills qpop each time is dead in the end" {
 	qpush q poison
 	for i in 1 2 3; do
-		run -137 qpop -W 20 -r 3 q sh -c 'kill -KILL $PPID; echo >>ran'
+		run -137 qpop -W 20 -r 3 q sh -c 'echo >>ran; kill -KILL $PPID'
 	done
 	# The last holder may still be going.
 	wait_until 10 eval 'qpop -r 3 q sh -c "echo >>ran" || [ "$(qdepth q)" = 0 ]'
