@@ -375,7 +375,7 @@ lines() { [ "$(cat -- "${@:2}" 2>/dev/null | wc -l)" -ge "$1" ]; }
 	qpop -a -P 4 q ./print >out 2>err
 	for n in $(seq 8); do
 		line=$n-$n-$n-$n-$n-$n-$n-$n-$n-$n-
-		assert_eq "$(sed 's/last [0-9]//' out | grep -cx -- "$line")" 40
+		assert_eq "$(sed 's/last [0-9]//g' out | grep -cx -- "$line")" 40
 		assert_eq "$(grep -cx -- "$line" err)" 40
 		assert_eq "$(grep -c "last $n" out)" 1
 	done
