@@ -296,7 +296,8 @@ int	queue_receipt_extend(struct queue *q, const char *receipt,
 /*
  * Wait until something may have changed: a commit, an acknowledgement, an
  * attribute, a message that is due at due_ns (wall clock, 0: none), a dead
- * holder; or fd (-1: none) hangs up (EPIPE), or the deadline passes
+ * holder; or fd (-1: none) is readable or hangs up (EPIPE; an epoll descriptor
+ * stands for many), or the deadline passes
  * (ETIMEDOUT), or a signal comes (EINTR), or the queue is removed (ENOENT).
  * Call queue_arm first, look, then wait: nothing in between is missed.
  * Returns early without cause at least once a second.

@@ -138,7 +138,7 @@ sleep_futex(const struct queue *q, int64_t left)
 static int
 look(const struct pollfd *fds, size_t cnt)
 {
-	if ((fds[P_USER].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) {
+	if (fds[P_USER].revents != 0) {
 		errno = EPIPE;
 		return -1;
 	}
@@ -194,7 +194,7 @@ queue_wait(struct queue *q, int64_t due_ns, int fd, struct mono deadline)
 		.events = POLLIN };
 	fds[P_TIMER] = (struct pollfd){ .fd = due_ns == 0 ? -1 :
 		timer(due_ns), .events = POLLIN };
-	fds[P_USER] = (struct pollfd){ .fd = fd };
+	fds[P_USER] = (struct pollfd){ .fd = fd, .events = POLLIN };
 	r = probe(q, fds, &cnt);
 	if (r == 0)
 		r = wait_for(q, fds, cnt, deadline);
