@@ -136,6 +136,13 @@ add_extent(struct queue_claim *c, const struct queue_extent *x)
 	return 0;
 }
 
+/* Are the messages settled one by one?  Then each has a row of its own. */
+static bool
+one_by_one(const struct taking *t)
+{
+	return t->how->run || t->how->lease_ns > 0;
+}
+
 static int
 add_row(struct taking *t, const struct entry *e, uint64_t tries)
 {
@@ -144,7 +151,8 @@ add_row(struct taking *t, const struct entry *e, uint64_t tries)
 	unsigned char *last;
 
 	/* A plain run goes on. */
-	if (t->rows.len > 0 && e->kh == 0 && tries == 0 && e->due_ns == 0) {
+	if (!one_by_one(t) && t->rows.len > 0 && e->kh == 0 && tries == 0 &&
+	    e->due_ns == 0) {
 		last = t->rows.data + t->rows.len - sizeof(w);
 		if (le_get64(last + 32) == 0 && le_get64(last + 40) == 0 &&
 		    le_get64(last + 48) == 0 &&
@@ -198,7 +206,7 @@ shorten(struct queue *q, const struct taking *t, struct entry *e)
 		n = t->left;
 	if (bytes > t->bytes_left)
 		n = n * t->bytes_left / bytes;
-	if (n == 0)
+	if (n == 0 || one_by_one(t))
 		n = 1;
 	if (n == e->count)
 		return 0;
