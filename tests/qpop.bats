@@ -574,3 +574,13 @@ writes() {
 	run -0 qpop q
 	assert_eq "$output" hello
 }
+
+@test "qpop: under -f acknowledgements are synced while it waits; 74 if not" {
+	qctl create q
+	qpush q a
+	spawn env DSUTILS_FAULT=sync:1+:EIO qpop -f q
+	wait_status 74
+	assert_file "$spawn_out" a
+	grep -q 'may come again' "$spawn_err"
+	assert_depth 0
+}

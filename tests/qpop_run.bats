@@ -707,6 +707,28 @@ lines() { [ "$(cat -- "${@:2}" 2>/dev/null | wc -l)" -ge "$1" ]; }
 	assert_depth 1
 }
 
+@test "qpop: a try is made durable while its command runs; 74 if not" {
+	qpush q a b
+	mkfifo gate
+	spawn env DSUTILS_FAULT=sync:1+:EIO \
+	    qpop -f q sh -c 'echo >>up; read x <gate'
+	wait_until 10 test -e up
+	wait_until 10 grep -q 'Input/output error' "$spawn_err"
+	alive "$spawned"
+	echo >gate
+	wait_status 74
+	assert_file up ''
+}
+
+@test "qpop: -m that cannot be made durable delivers nothing: 74" {
+	qpush q a
+	run -74 env DSUTILS_FAULT=sync:1+:EIO qpop -m q
+	assert_eq "$output" ''
+	qpush q b
+	run -74 env DSUTILS_FAULT=sync:1+:EIO qpop -m q touch ran
+	[ ! -e ran ]
+}
+
 # --- order per key ----------------------------------------------------------------------------
 
 @test "qpop: a failing message holds back its key, and nobody else's" {
