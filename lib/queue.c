@@ -85,6 +85,32 @@ look_at_fs(struct queue *q, bool force)
 	return 0;
 }
 
+/* Nothing in it but what a creator that was killed may have left? */
+static bool
+is_empty(int dirfd)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd == -1 ? NULL : fdopendir(fd);
+	struct dirent *e;
+	bool empty = true;
+
+	if (dir == NULL) {
+		if (fd != -1)
+			close(fd);
+		return false;
+	}
+	while (empty && (e = readdir(dir)) != NULL) {
+		empty = strcmp(e->d_name, ".") == 0 ||
+		    strcmp(e->d_name, "..") == 0 ||
+		    strncmp(e->d_name, FSDUR_TMP_PREFIX,
+		    strlen(FSDUR_TMP_PREFIX)) == 0;
+		for (size_t i = 0; i < sizeof(subdirs) / sizeof(*subdirs); i++)
+			empty = empty || strcmp(e->d_name, subdirs[i]) == 0;
+	}
+	closedir(dir);
+	return empty;
+}
+
 /* --- the file `queue` --------------------------------------------------------------- */
 
 static int
@@ -196,9 +222,9 @@ read_file(struct queue *q, bool *force)
 	int fd, r, saved;
 
 	if ((fd = openat(q->dirfd, "queue", O_RDONLY | O_CLOEXEC)) == -1) {
-		if (errno == ENOENT)	/* a directory, but not a queue */
-			errno = faccessat(q->dirfd, "log", F_OK, 0) == 0 ?
-			    ENOENT : EBADMSG;
+		/* A directory: one to become a queue yet, or something else. */
+		if (errno == ENOENT)
+			errno = is_empty(q->dirfd) ? ENOENT : EBADMSG;
 		return -1;
 	}
 	n = fsdur_pread_all(fd, text, FILE_MAX, 0);
@@ -243,32 +269,6 @@ make_dirs(const struct queue *q)
 	return wal_fix_mode(q->dirfd, mode, q->gid);
 }
 
-static bool
-is_empty(int dirfd)
-{
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd == -1 ? NULL : fdopendir(fd);
-	struct dirent *e;
-	bool empty = true;
-
-	if (dir == NULL) {
-		if (fd != -1)
-			close(fd);
-		return false;
-	}
-	while (empty && (e = readdir(dir)) != NULL) {
-		/* What a creator that was killed may have left. */
-		empty = strcmp(e->d_name, ".") == 0 ||
-		    strcmp(e->d_name, "..") == 0 ||
-		    strncmp(e->d_name, FSDUR_TMP_PREFIX,
-		    strlen(FSDUR_TMP_PREFIX)) == 0;
-		for (size_t i = 0; i < sizeof(subdirs) / sizeof(*subdirs); i++)
-			empty = empty || strcmp(e->d_name, subdirs[i]) == 0;
-	}
-	closedir(dir);
-	return empty;
-}
-
 static int
 create_in(struct queue *q, const struct queue_create *how)
 {
@@ -288,7 +288,7 @@ create_in(struct queue *q, const struct queue_create *how)
 	arc4random_buf(id, sizeof(id));
 	for (size_t i = 0; i < sizeof(id); i++)
 		snprintf(q->id_hex + 2 * i, 3, "%02x", id[i]);
-	if (make_dirs(q) == -1)
+	if (make_dirs(q) == -1 || fsdur_sync_dir(q->dirfd) == -1)
 		return -1;
 	return write_file(q, how->force_fs);
 }
@@ -438,6 +438,9 @@ open_all(struct queue *q)
 	wal_reader_init(&q->data_rd, &q->log);
 	wal_reader_init(&q->jrn_rd, &q->journal);
 	if (control_open(q) == -1)
+		return -1;
+	if (!q->ctl_readonly && (wal_mend(&q->log) == -1 ||
+	    wal_mend(&q->journal) == -1))
 		return -1;
 	/* A bounded queue gives space back in small pieces. */
 	most = attr_now(q, ATTR_MAX_BYTES) / 8;

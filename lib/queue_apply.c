@@ -33,7 +33,63 @@ group_of(struct queue *q, struct words *w)
 	return group_find(q, (uint32_t)words_next(w));
 }
 
+/* --- ending claims -------------------------------------------------------------------- */
+
+/*
+ * The first messages of the claim row, up to seq `end` (its log position is
+ * end_pos), are taken no more.  c becomes the part that was ended.
+ */
+static int
+cut(struct queue *q, struct group *g, struct claim_row *c, uint64_t end,
+    uint64_t end_pos)
+{
+	struct claim_row rest = *c;
+
+	if (claim_del(q, g->no, c) == -1)
+		return -1;
+	if (end < c->start + c->count) {
+		rest.start = end;
+		rest.count = c->start + c->count - end;
+		rest.pos = end_pos;
+		if (claim_put(q, g->no, &rest) == -1)
+			return -1;
+		c->count = end - c->start;
+		c->end = end_pos;
+	}
+	if (!(c->flags & CLAIM_ACKED))
+		g->in_flight -= c->count < g->in_flight ? c->count :
+		    g->in_flight;
+	g->dirty = true;
+	return 0;
+}
+
 /* --- taking ---------------------------------------------------------------------- */
+
+/*
+ * An older claim on the same messages: how it ended was lost with a damaged
+ * batch, and the newer one proves that it did.
+ */
+static int
+supersede(struct queue *q, struct group *g, const struct claim_row *c)
+{
+	uint64_t end = c->start + c->count, seq = c->start;
+	struct claim_row old;
+	int got;
+
+	while (seq < end) {
+		if ((got = claim_covers(q, g->no, seq, &old)) == -1)
+			return -1;
+		if (got == 0 && ((got = claim_next(q, g->no, seq, &old)) == -1))
+			return -1;
+		if (got == 0 || old.start >= end)
+			return 0;
+		seq = old.start + old.count;
+		if (cut(q, g, &old, seq, old.end) == -1 ||
+		    view_claimed(q, g, old.kh, -(int)old.count) == -1)
+			return -1;
+	}
+	return 0;
+}
 
 static int
 apply_claim(struct queue *q, struct words *w)
@@ -64,7 +120,8 @@ apply_claim(struct queue *q, struct words *w)
 			root->touched = c.start + c.count;
 		e = (struct entry){ c.start, c.count, c.pos, c.end, c.kh,
 			due };
-		if ((!q->picked && view_take(q, g, &e) == -1) ||
+		if ((!q->picked && (supersede(q, g, &c) == -1 ||
+		    view_take(q, g, &e) == -1)) ||
 		    claim_put(q, g->no, &c) == -1)
 			return -1;
 		if (!(c.flags & CLAIM_ACKED))
@@ -78,35 +135,7 @@ apply_claim(struct queue *q, struct words *w)
 	return 0;
 }
 
-/* --- ending claims -------------------------------------------------------------------- */
-
-/*
- * The first messages of the claim row, up to seq `end` (its log position is
- * end_pos), are taken no more.  c becomes the part that was ended.
- */
-static int
-cut(struct queue *q, struct group *g, struct claim_row *c, uint64_t end,
-    uint64_t end_pos)
-{
-	struct claim_row rest = *c;
-
-	if (claim_del(q, g->no, c) == -1)
-		return -1;
-	if (end < c->start + c->count) {
-		rest.start = end;
-		rest.count = c->start + c->count - end;
-		rest.pos = end_pos;
-		if (claim_put(q, g->no, &rest) == -1)
-			return -1;
-		c->count = end - c->start;
-		c->end = end_pos;
-	}
-	if (!(c->flags & CLAIM_ACKED))
-		g->in_flight -= c->count < g->in_flight ? c->count :
-		    g->in_flight;
-	g->dirty = true;
-	return 0;
-}
+/* --- what becomes of them ------------------------------------------------------------- */
 
 /* Finished: [start, end), of which a claim may hold parts. */
 static int

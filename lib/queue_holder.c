@@ -114,6 +114,22 @@ holder_alive(struct queue *q, uint64_t id, int *fd)
 
 /* --- putting back --------------------------------------------------------------- */
 
+/* BACK for the claim that a row of T_HELD or T_LEASE speaks of. */
+static int
+back_one(struct queue *q, const struct ikey *k, uint64_t no)
+{
+	uint32_t group = ikey_get32(k, 9);
+	uint64_t start = ikey_get64(k, 13);
+	struct claim_row c;
+	int got = claim_covers(q, group, start, &c);
+
+	if (got == -1)
+		return -1;
+	if (got == 0 || c.no != no)	/* of a damaged journal: no claim */
+		return index_del(q, k) == -1 ? -1 : 0;
+	return record_back(q, group, no, false, 0, start);
+}
+
 /* Everything the dead holder had. */
 static int
 back_all(struct queue *q, uint64_t holder)
@@ -125,8 +141,7 @@ back_all(struct queue *q, uint64_t holder)
 	ikey_init(&k, T_HELD);
 	ikey_u64(&k, holder);
 	while ((got = index_seek(q, &k, 9, &v)) == 1) {
-		if (record_back(q, ikey_get32(&k, 9), v.w[0], false, 0,
-		    ikey_get64(&k, 13)) == -1)
+		if (back_one(q, &k, v.w[0]) == -1)
 			return -1;
 		ikey_after(&k);
 	}
@@ -144,8 +159,7 @@ sweep_leases(struct queue *q)
 	ikey_init(&k, T_LEASE);
 	while ((got = index_seek(q, &k, 1, &v)) == 1 &&
 	    ikey_get64(&k, 1) <= now) {
-		if (record_back(q, ikey_get32(&k, 9), v.w[0], false, 0,
-		    ikey_get64(&k, 13)) == -1)
+		if (back_one(q, &k, v.w[0]) == -1)
 			return -1;
 		ikey_after(&k);
 	}

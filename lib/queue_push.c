@@ -475,9 +475,12 @@ queue_push_commit(struct queue *q, const struct queue_pushed *p)
 {
 	struct wal_place at = { .end = p->end, .lost_gen = p->lost_gen };
 
-	if (link_name(q) == -1)
-		return -1;
-	return wal_commit(&q->log, &at);
+	if (link_name(q) == 0 && wal_commit(&q->log, &at) == 0)
+		return 0;
+	/* It was appended: whatever the reason, that it is there is open. */
+	if (errno != ENOENT)
+		errno = EIO;
+	return -1;
 }
 
 /* --- waiting for room ------------------------------------------------------------------- */

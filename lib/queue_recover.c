@@ -210,13 +210,14 @@ static int
 recover_logs(struct queue *q, uint64_t *end_seq, uint64_t *end_pos)
 {
 	struct control *c = q->ctl;
-	uint64_t log_floor = 0, journal_floor = 0, seq, newest;
+	uint64_t log_floor = 0, journal_floor = 0, floor_seq = 0, seq, newest;
 
 	/* What the page knew to be durable is durable, whenever it was. */
 	if (word_get(&c->magic) == CONTROL_MAGIC) {
-		if (word_get(&c->log.is.durable) ==
-		    ~word_get(&c->log.not.durable))
+		if (wal_words_whole(&c->log)) {
 			log_floor = word_get(&c->log.is.durable);
+			floor_seq = word_get(&c->log.is.durable_seq);
+		}
 		if (word_get(&c->journal.is.durable) ==
 		    ~word_get(&c->journal.not.durable))
 			journal_floor = word_get(&c->journal.is.durable);
@@ -228,6 +229,15 @@ recover_logs(struct queue *q, uint64_t *end_seq, uint64_t *end_pos)
 	if (wal_recover(&q->log, log_floor, 0, 0, arc4random(), end_seq) ==
 	    -1)
 		return -1;
+	/* What was durable is damaged or missing at its end: that messages
+	 * were there is known, and their numbers are not given out again. */
+	if (word_get(&q->log.words->tail) <= log_floor &&
+	    *end_seq < floor_seq) {
+		if (wal_begin(&q->log, log_floor, floor_seq, arc4random()) ==
+		    -1)
+			return -1;
+		*end_seq = floor_seq;
+	}
 	*end_pos = word_get(&q->log.words->tail);
 	if (wal_recover(&q->journal, journal_floor, 0, 0, arc4random(),
 	    &seq) == -1)

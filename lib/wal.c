@@ -141,13 +141,36 @@ wal_show(struct wal *w, const struct wal_place *at)
 		w->woken(w->woken_arg);
 }
 
-/* Have w->fd name the segment that is being written. */
+/*
+ * Somebody was killed between making a segment and saying so.  The file would
+ * hide what is appended to the present one: away with it, for good, unless it
+ * took the place of the present one (a copy of what counts in it).
+ */
+static int
+undo_roll(struct wal *w)
+{
+	uint64_t base = get(&w->words->rolling) - 1;
+	char name[17];
+
+	if (base != get(&w->words->base)) {
+		wal_name(base, name);
+		if (fsdur_unlink(w->dirfd, name) == -1 && errno != ENOENT)
+			return -1;
+	}
+	put(&w->words->gen, get(&w->words->gen) + 1);
+	put(&w->words->rolling, 0);
+	return 0;
+}
+
+/* Have w->fd name the segment that is being written; under the append lock. */
 static int
 open_current(struct wal *w)
 {
 	uint64_t base = get(&w->words->base);
 	char name[17];
 
+	if (get(&w->words->rolling) != 0 && undo_roll(w) == -1)
+		return -1;
 	if (w->fd != -1 && w->fd_base == base && w->fd_gen == get(&w->words->gen))
 		return 0;
 	wal_release(w);
@@ -218,8 +241,10 @@ make_segment(struct wal *w, uint64_t base, uint64_t seq, uint32_t epoch,
 	}
 	free(copy);
 	copy = NULL;
-	if (fsdur_sync(fd) == -1 ||
-	    fsdur_rename(w->dirfd, tmp, name) == -1)
+	if (fsdur_sync(fd) == -1)
+		goto fail;
+	put(&w->words->rolling, base + 1);
+	if (fsdur_rename(w->dirfd, tmp, name) == -1)
 		goto fail;
 	wal_release(w);
 	w->fd = fd;
@@ -241,6 +266,7 @@ publish_segment(struct wal *w, uint64_t base, uint32_t epoch)
 	put(&w->words->base, base);
 	w->fd_gen = get(&w->words->gen) + 1;
 	put(&w->words->gen, w->fd_gen);
+	put(&w->words->rolling, 0);
 }
 
 int
@@ -337,6 +363,33 @@ wal_abandon(struct wal *w)
 	w->pending = 0;		/* the next appender cuts them off */
 }
 
+/*
+ * As open_current; where the file is gone or cut short, what it held is lost
+ * (the reader will say so) and a new one begins at the tail.
+ */
+static int
+find_current(struct wal *w)
+{
+	struct wal_words *s = w->words;
+	uint64_t tail = get(&s->tail);
+	struct stat st;
+
+	if (open_current(w) == 0) {
+		if (fstat(w->fd, &st) == -1)
+			return -1;
+		if (st.st_size >= (off_t)(WAL_HEAD_SIZE + tail - w->fd_base))
+			return 0;
+	} else if (errno != ENOENT) {
+		return -1;
+	}
+	if (make_segment(w, tail, get(&s->tail_seq),
+	    (uint32_t)get(&s->epoch), 0) == -1)
+		return -1;
+	publish_segment(w, tail, (uint32_t)get(&s->epoch));
+	publish_durable(w, tail, get(&s->tail_seq));
+	return 0;
+}
+
 int
 wal_append(struct wal *w, unsigned char *batch, size_t body_len,
     uint32_t count, uint32_t flags, struct wal_place *at)
@@ -349,7 +402,7 @@ wal_append(struct wal *w, unsigned char *batch, size_t body_len,
 	int saved;
 
 	assert(body_len <= WAL_BODY_MAX && body_len % 8 == 0);
-	if (open_current(w) == -1)
+	if (w->pending == 0 && find_current(w) == -1)
 		return -1;
 	if (w->pending == 0) {
 		if (get(&s->tail) - w->fd_base + WAL_BATCH_SIZE + body_len >
@@ -361,10 +414,6 @@ wal_append(struct wal *w, unsigned char *batch, size_t body_len,
 		if (fstat(w->fd, &st) == -1)
 			goto fail;
 		off = (off_t)(WAL_HEAD_SIZE + w->pending - w->fd_base);
-		if (st.st_size < off) {
-			errno = EIO;	/* somebody cut the file */
-			goto fail;
-		}
 		if (st.st_size > off && fsdur_truncate(w->fd, off) == -1)
 			goto fail;
 	}
@@ -434,6 +483,27 @@ sync_now(struct wal *w)
 	saved = errno;
 	lock_drop(w->lock, w->lock_append);
 	errno = saved;
+	return r;
+}
+
+int
+wal_mend(struct wal *w)
+{
+	int r = 0, saved;
+
+	if (get(&w->words->syncing) == 0 ||
+	    lock_try(w->lock, w->lock_commit) == -1)
+		return 0;
+	if (get(&w->words->syncing) != 0) {
+		if ((r = lock_take(w->lock, w->lock_append, MONO_NEVER)) ==
+		    0) {
+			r = mend(w);
+			saved = errno;
+			lock_drop(w->lock, w->lock_append);
+			errno = saved;
+		}
+	}
+	lock_drop(w->lock, w->lock_commit);
 	return r;
 }
 

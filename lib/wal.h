@@ -57,6 +57,7 @@ struct wal_words {
 	_Atomic uint64_t visible_seq;
 	_Atomic uint64_t syncing;	/* not 0: a sync up to here is under way */
 	_Atomic uint64_t lost_gen;	/* grows when appended bytes were lost */
+	_Atomic uint64_t rolling;	/* 1 + base of a segment being made, or 0 */
 };
 
 struct wal_shared {
@@ -142,6 +143,12 @@ void	wal_abandon(struct wal *w);
  * or may not be there.  The append lock must not be held.
  */
 int	wal_commit(struct wal *w, const struct wal_place *at);
+
+/*
+ * If somebody was killed while syncing, or failed and could not mend it: mend
+ * it now, unless somebody else is at it.
+ */
+int	wal_mend(struct wal *w);
 
 /* As wal_commit for everything appended so far. */
 int	wal_commit_all(struct wal *w);

@@ -69,15 +69,20 @@ wal_head_encode(const struct wal *w, const struct wal_head *h,
 	le_put32(out + 40, h->epoch);
 	le_put32(out + 44, h->flags);
 	memcpy(out + 48, w->id, 16);
-	le_put32(out + 12, crc32c(out + 16, WAL_HEAD_SIZE - 16));
+	le_put32(out + 12, 0);
+	le_put32(out + 12, crc32c(out, WAL_HEAD_SIZE));
 }
 
 int
 wal_head_decode(const struct wal *w, const unsigned char *in,
     struct wal_head *h)
 {
+	unsigned char raw[WAL_HEAD_SIZE];
+
+	memcpy(raw, in, sizeof(raw));
+	le_put32(raw + 12, 0);
 	if (memcmp(in, w->magic, 8) != 0 ||
-	    le_get32(in + 12) != crc32c(in + 16, WAL_HEAD_SIZE - 16) ||
+	    le_get32(in + 12) != crc32c(raw, sizeof(raw)) ||
 	    memcmp(in + 48, w->id, 16) != 0) {
 		errno = EBADMSG;
 		return -1;

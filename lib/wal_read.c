@@ -289,9 +289,9 @@ wal_read(struct wal_reader *r, uint64_t *pos, uint64_t limit, size_t want,
 			    -1)
 				return -1;
 			listed = true;
-			if (r->bases_cnt == 0) {
-				errno = EIO;
-				return -1;
+			if (r->bases_cnt == 0) {	/* all are lost */
+				*pos = limit;
+				return 0;
 			}
 		}
 		if ((r->fd == -1 || *pos < r->bases[r->cur] ||
