@@ -25,7 +25,7 @@
 #include "num.h"
 #include "queue_priv.h"
 
-#define RUN_SIZE	24U
+#define RUN_SIZE	24U		/* in the table */
 #define TRAILER_MAGIC	0x534e5552U	/* "RUNS" */
 #define WORTH		4096		/* bytes a rewrite must win */
 #define RESERVE_MIN	(INT64_C(1) << 20)
@@ -94,6 +94,10 @@ end_run(struct copy *c)
 
 	if (c->run_len == 0)
 		return 0;
+	wal_run_encode(&c->q->log, c->run_pos, c->run_len, raw);
+	if (fsdur_pwrite_all(c->fd, raw, sizeof(raw), c->run_off -
+	    (off_t)sizeof(raw)) == -1)
+		return -1;
 	le_put64(raw, c->run_pos);
 	le_put64(raw + 8, c->run_len);
 	le_put64(raw + 16, (uint64_t)c->run_off);
@@ -109,6 +113,7 @@ keep(struct copy *c, uint64_t pos, const unsigned char *p, size_t len)
 		if (end_run(c) == -1)
 			return -1;
 		c->run_pos = pos;
+		c->off += (off_t)WAL_RUN_SIZE;
 		c->run_off = c->off;
 	}
 	if (fsdur_pwrite_all(c->fd, p, len, c->off) == -1)

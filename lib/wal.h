@@ -178,8 +178,7 @@ struct wal_head {
 	uint64_t base, seq, created_ms;
 	uint32_t epoch, flags;
 };
-#define WAL_COMPACT	0x1U		/* sparse: a table of runs at the end */
-
+#define WAL_COMPACT	0x1U		/* sparse: runs, and a table of them */
 
 void	wal_head_encode(const struct wal *w, const struct wal_head *h,
 	    unsigned char out[WAL_HEAD_SIZE]);
@@ -189,6 +188,12 @@ void	wal_batch_encode(const struct wal *w, uint64_t pos,
 	    const struct wal_batch *b, unsigned char out[WAL_BATCH_SIZE]);
 int	wal_batch_decode(const struct wal *w, uint64_t pos,
 	    const unsigned char *in, struct wal_batch *b);	/* EBADMSG */
+/* Before each run of a compact segment stands what it is. */
+#define WAL_RUN_SIZE	24U
+void	wal_run_encode(const struct wal *w, uint64_t pos, uint64_t len,
+	    unsigned char out[WAL_RUN_SIZE]);
+int	wal_run_decode(const struct wal *w, const unsigned char *in,
+	    uint64_t *pos, uint64_t *len);		/* EBADMSG */
 void	wal_name(uint64_t base, char name[17]);
 int	wal_name_parse(const char *name, uint64_t *base);	/* EINVAL */
 

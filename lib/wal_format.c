@@ -137,6 +137,31 @@ bad:
 	return -1;
 }
 
+#define RUN_MAGIC	0x4e55524dU	/* "MRUN" */
+
+void
+wal_run_encode(const struct wal *w, uint64_t pos, uint64_t len,
+    unsigned char out[WAL_RUN_SIZE])
+{
+	le_put32(out, RUN_MAGIC);
+	le_put64(out + 8, pos);
+	le_put64(out + 16, len);
+	le_put32(out + 4, crc32c(out + 8, 16) ^ crc_place(w->seed, pos, len));
+}
+
+int
+wal_run_decode(const struct wal *w, const unsigned char *in, uint64_t *pos,
+    uint64_t *len)
+{
+	*pos = le_get64(in + 8);
+	*len = le_get64(in + 16);
+	if (le_get32(in) == RUN_MAGIC && le_get32(in + 4) ==
+	    (crc32c(in + 8, 16) ^ crc_place(w->seed, *pos, *len)))
+		return 0;
+	errno = EBADMSG;
+	return -1;
+}
+
 int
 wal_head_read(const struct wal *w, uint64_t base, struct wal_head *h)
 {

@@ -22,7 +22,7 @@
 
 #define WINDOW_MIN	(64U << 10)
 #define WINDOW_MAX	(1U << 20)
-#define RUN_SIZE	24U		/* bytes of a run in the file */
+#define RUN_SIZE	24U		/* bytes of a run in the table */
 #define TRAILER_SIZE	16U
 #define TRAILER_MAGIC	0x534e5552U	/* "RUNS" */
 
@@ -163,13 +163,70 @@ bad:
 	return -1;
 }
 
+static int
+compare_runs(const void *a, const void *b)
+{
+	const struct wal_run *x = a, *y = b;
+
+	return x->pos < y->pos ? -1 : x->pos > y->pos;
+}
+
+/* The table is damaged or cut off: the runs tell for themselves. */
+static int
+find_runs(struct wal_reader *r)
+{
+	unsigned char raw[WAL_RUN_SIZE];
+	uint64_t off = WAL_HEAD_SIZE, pos, len;
+	size_t cap = 0;
+	struct wal_run *p;
+
+	free(r->runs);
+	r->runs = NULL;
+	r->runs_cnt = 0;
+	while (fsdur_pread_all(r->fd, raw, sizeof(raw), (off_t)off) ==
+	    (ssize_t)sizeof(raw)) {
+		if (wal_run_decode(r->w, raw, &pos, &len) == -1) {
+			off += 8;
+			continue;
+		}
+		if (r->runs_cnt == cap) {
+			cap = cap == 0 ? 64 : cap * 2;
+			p = reallocarray(r->runs, cap, sizeof(*p));
+			if (p == NULL)
+				return -1;
+			r->runs = p;
+		}
+		r->runs[r->runs_cnt++] = (struct wal_run){ pos, len,
+			off + WAL_RUN_SIZE };
+		off += WAL_RUN_SIZE + len;
+	}
+	if (r->runs_cnt == 0 && (r->runs = calloc(1, sizeof(*p))) == NULL)
+		return -1;
+	qsort(r->runs, r->runs_cnt, sizeof(*r->runs), compare_runs);
+	return 0;
+}
+
+/* By its header or, if that is damaged, by what stands behind it. */
+static bool
+is_compact(const struct wal_reader *r)
+{
+	unsigned char raw[WAL_HEAD_SIZE + WAL_RUN_SIZE];
+	struct wal_head h;
+	uint64_t pos, len;
+	ssize_t n = fsdur_pread_all(r->fd, raw, sizeof(raw), 0);
+
+	if (n >= (ssize_t)WAL_HEAD_SIZE &&
+	    wal_head_decode(r->w, raw, &h) == 0)
+		return (h.flags & WAL_COMPACT) != 0;
+	return n == (ssize_t)sizeof(raw) && wal_run_decode(r->w, raw +
+	    WAL_HEAD_SIZE, &pos, &len) == 0;
+}
+
 /* Open the segment that holds pos or, if there is none, the next one. */
 static int
 open_segment(struct wal_reader *r, uint64_t pos)
 {
-	unsigned char raw[WAL_HEAD_SIZE];
 	size_t lo = 0, hi = r->bases_cnt;
-	struct wal_head h;
 	char name[17];
 
 	while (lo < hi) {		/* the last base <= pos */
@@ -186,15 +243,9 @@ open_segment(struct wal_reader *r, uint64_t pos)
 	if ((r->fd = openat(r->w->dirfd, name, O_RDONLY | O_CLOEXEC)) == -1)
 		return -1;
 	r->end = r->cur + 1 < r->bases_cnt ? r->bases[r->cur + 1] : UINT64_MAX;
-	/* A damaged header costs nothing but the chance to be compact. */
-	if (fsdur_pread_all(r->fd, raw, sizeof(raw), 0) ==
-	    (ssize_t)sizeof(raw) && wal_head_decode(r->w, raw, &h) == 0 &&
-	    (h.flags & WAL_COMPACT) && load_runs(r) == -1) {
-		if (errno == EBADMSG)
-			errno = EIO;
-		return -1;
-	}
-	return 0;
+	if (!is_compact(r) || load_runs(r) == 0)
+		return 0;
+	return errno == EBADMSG ? find_runs(r) : -1;
 }
 
 /* Where pos lies in the open segment; moves pos over gaps; 0: past its end. */
