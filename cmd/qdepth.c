@@ -197,7 +197,7 @@ view_bad(struct view *v)
 static int
 view_open(struct view *v, const struct options *o, const char *path)
 {
-	*v = (struct view){ .path = path };
+	v->path = path;
 	if (strncmp(path, "nats://", 7) == 0) {
 		warnx("%s: this build knows no nats:// queues", path);
 		v->bad = true;
@@ -285,6 +285,25 @@ print(const struct buf *out)
 		err(EX_IOERR, "standard output");
 }
 
+/*
+ * Open them anew for each look: a queue that was removed, or made anew under
+ * the same name, is noticed so.
+ */
+static int
+open_all(struct view *v, size_t cnt, const struct options *o, char *paths[])
+{
+	int status = EX_OK, rc;
+
+	for (size_t i = 0; i < cnt; i++) {
+		queue_close(v[i].q);
+		v[i].q = NULL;
+		if ((rc = view_open(&v[i], o, paths[i])) != EX_OK &&
+		    status == EX_OK)
+			status = rc;
+	}
+	return status;
+}
+
 /* Look at all of them and show it; returns the exit status. */
 static int
 look(struct view *v, size_t cnt, const struct options *o)
@@ -326,18 +345,16 @@ main(int argc, char *argv[])
 	cnt = (size_t)argc;
 	if ((v = calloc(cnt, sizeof(*v))) == NULL)
 		err(EX_OSERR, NULL);
-	for (size_t i = 0; i < cnt; i++)
-		if ((rc = view_open(&v[i], &o, argv[i])) != EX_OK &&
-		    status == EX_OK)
-			status = rc;
 	/* Following ends with the first thing that is not as it should be. */
-	while (!(o.follow && status != EX_OK)) {
+	for (;;) {
+		status = open_all(v, cnt, &o, argv);
+		if (o.follow && status != EX_OK)
+			break;
 		if ((rc = look(v, cnt, &o)) != EX_OK && status == EX_OK)
 			status = rc;
-		if (!o.follow)
+		if (!o.follow || status != EX_OK)
 			break;
-		if (status == EX_OK)
-			nanosleep(&second, NULL);
+		nanosleep(&second, NULL);
 	}
 	for (size_t i = 0; i < cnt; i++) {
 		queue_close(v[i].q);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include <json-c/json.h>
@@ -334,7 +335,9 @@ prom_sample(struct buf *out, const struct metric *m, const char *path,
 	}
 	if (m->label != NULL)
 		rc |= buf_printf(out, ",%s", m->label);
-	return rc | buf_printf(out, "} %.17g\n", value);
+	/* Whole numbers as such, times to the millisecond. */
+	return rc | buf_printf(out, "} %.*f\n", value == trunc(value) ? 0 : 3,
+	    value);
 }
 
 static int

@@ -16,13 +16,26 @@ keyed() {
 
 depth_is() { [ "$(qdepth "$1" 2>/dev/null)" = "$2" ]; }
 
+# Begin qpush on a FIFO that this shell then writes to, as descriptor 8, until
+# it closes that: from_fifo [option ...] queue
+from_fifo() {
+	[ -p in ] || mkfifo in
+	# shellcheck disable=SC2016
+	spawn env --default-signal=INT sh -c 'exec qpush "$@" <in' - "$@"
+	exec 8>in
+}
+
 # Run the rest as a user who owns nothing here.
 as_nobody() {
-	if [ "$(id -u)" -eq 0 ]; then
-		setpriv --reuid 65534 --regid 65534 --clear-groups "$@"
-	else
-		"$@"
-	fi
+	setpriv --reuid 65534 --regid 65534 --clear-groups "$@"
+}
+
+# They can reach this directory and the programs.
+need_nobody() {
+	[ "$(id -u)" -eq 0 ] || skip 'needs another user'
+	chmod 755 . .. ../..
+	as_nobody test -x "$DSUTILS_BIN/qdepth" -a -x "$PWD" ||
+	    skip 'others cannot reach the programs'
 }
 
 # Flushes of the log that a command makes: syncs cmd ...
@@ -177,9 +190,9 @@ last_line() { tail -n 1 <<<"$stderr"; }
 
 @test "qpush: -i and --id store once" {
 	run -0 qpush --print-seq -i x q first
-	assert_eq "$output" 1
+	first=$output
 	run -0 qpush --print-seq --id x q second
-	assert_eq "$output" 1 'number of the original'
+	assert_eq "$output" "$first" 'number of the original'
 	run -0 qpush --print-seq -i y q third
 	assert_eq "$(taken q)" 'first|third|'
 	# Also when it was taken.
@@ -233,7 +246,8 @@ last_line() { tail -n 1 <<<"$stderr"; }
 	seq -f '%.0f some more text to make it long' 200000 >lines
 	mkdir tmp
 	TMPDIR=$PWD/tmp qpush -A --print-seq q <lines >numbers
-	seq 200000 | cmp - numbers
+	first=$(head -n 1 numbers)
+	seq "$first" $((first + 199999)) | cmp - numbers
 	assert_eq "$(ls tmp)" '' 'what is left of the file'
 	qpop -a q | cmp - lines
 	{ cat lines; head -c 17000000 /dev/zero; } >bad
@@ -266,9 +280,7 @@ last_line() { tail -n 1 <<<"$stderr"; }
 @test "qpush: -A and a message that can never fit" {
 	qctl create q max-messages=3
 	# Told before the input ends.
-	mkfifo in
-	spawn qpush -A q <in
-	exec 8>in
+	from_fifo -A q
 	printf '1\n2\n3\n4\n' >&8
 	wait_status 65
 	exec 8>&-
@@ -280,9 +292,7 @@ last_line() { tail -n 1 <<<"$stderr"; }
 }
 
 @test "qpush: -A killed while it reads leaves nothing" {
-	mkfifo in
-	spawn qpush -A q <in
-	exec 8>in
+	from_fifo -A q
 	seq 300000 >&8
 	kill -KILL "$spawned"
 	exec 8>&-
@@ -400,9 +410,7 @@ last_line() { tail -n 1 <<<"$stderr"; }
 # --- promptness, and the price of safety --------------------------------------------------------
 
 @test "qpush: a lone message is not held back" {
-	mkfifo in
-	spawn qpush q <in
-	exec 8>in
+	from_fifo q
 	for ((i = 1; i <= 3; i++)); do
 		echo "message $i" >&8
 		watch=$spawned wait_until 5 depth_is q "$i"
@@ -419,14 +427,14 @@ last_line() { tail -n 1 <<<"$stderr"; }
 @test "qpush: one flush for what arrives together" {
 	qpush q first
 	seq 100000 >lines
-	cat lines | run -0 syncs qpush q
+	run -0 syncs sh -c 'cat lines | qpush q'
 	# 100,000 lines in batches of a megabyte or so: a handful.
 	[ "$output" -ge 1 ] && [ "$output" -le 40 ]
 }
 
 @test "qpush: exit 0 comes after a flush later than the write" {
 	qpush q first
-	strace -f -o trace -e trace=pwrite64,pwritev,fdatasync,fsync,exit_group \
+	strace -f -s 200 -o trace -e trace=pwrite64,pwritev,fdatasync,fsync,exit_group \
 	    qpush q second
 	awk '/pwrite/ && /second/ { written = NR }
 	    /f(data)?sync.* = 0/ { synced = NR }
@@ -461,9 +469,7 @@ last_line() { tail -n 1 <<<"$stderr"; }
 
 @test "qpush: keeps within its memory" {
 	sanitized && skip 'counts the sanitizer'
-	mkfifo in
-	spawn qpush q <in
-	exec 8>in
+	from_fifo q
 	seq -f '%.0f a line of some length or other, to have it long' 500000 >&8
 	watch=$spawned wait_until 20 depth_is q 500000
 	kib=$(awk '/^RssAnon/ { print $2 }' "/proc/$spawned/status")
@@ -476,10 +482,12 @@ last_line() { tail -n 1 <<<"$stderr"; }
 # --- --print-seq, -q --------------------------------------------------------------------------
 
 @test "qpush: --print-seq" {
-	run -0 qpush --print-seq q a b
-	assert_eq "$output" $'1\n2'
-	run -0 qpush --print-seq q < <(printf 'c\nd')
-	assert_eq "$output" $'3\n4'
+	qpush --print-seq q a b >numbers
+	printf 'c\nd' | qpush --print-seq q >>numbers
+	printf 'e\nf' | qpush --print-seq -I 1 q >>numbers
+	qpush -A --print-seq q g h >>numbers
+	assert_eq "$(qpop -aJ q | jq .seq)" "$(<numbers)"
+	assert_eq "$(sort -nu numbers | wc -l)" 8
 	run -0 qpush --print-seq q </dev/null
 	assert_eq "$output" ''
 	run -74 eval 'qpush --print-seq q e >/dev/full'
@@ -544,14 +552,14 @@ slowly() {
 	run -73 qpush none/q x
 	assert_match "$stderr" 'none/q: cannot create'
 	assert_eq "$(last_line)" 'qpush: stored 0'
+	need_nobody
 	mkdir closed
-	chmod 755 . closed
+	chmod 755 closed
 	run -77 as_nobody qpush "$PWD/closed/q" x
 }
 
 @test "qpush: no permission answers 77" {
-	[ "$(id -u)" -eq 0 ] || skip 'needs another user'
-	chmod 755 .
+	need_nobody
 	qpush q a
 	run -77 as_nobody qpush "$PWD/q" x
 	assert_eq "$(last_line)" 'qpush: stored 0'
@@ -568,14 +576,15 @@ slowly() {
 	DSUTILS_FAULT=sync:1+:EIO run -74 qpush q b
 	assert_eq "$(last_line)" 'qpush: stored 0'
 	seq 100000 >lines
-	DSUTILS_FAULT=sync:2+:EIO run -74 qpush q <lines
+	DSUTILS_FAULT=sync:3+:EIO run -74 qpush q < <(cat lines lines lines)
 	assert_match "$(last_line)" 'qpush: stored [0-9]+$'
 	# What it counted is there, in order, whatever else is.
 	stored=$(last_line)
 	stored=${stored##* }
+	[ "$stored" -gt 0 ]
 	qpush q end
-	qpop -a q | grep -vxE 'a|b|end' | sed -n "1,${stored}p" |
-	    cmp - <(head -n "$stored" lines)
+	qpop -a q | grep -vxE 'a|b|end' | head -n "$stored" |
+	    cmp - <(cat lines lines lines | head -n "$stored")
 }
 
 @test "qpush: a full disk answers 75 with what is stored" {
@@ -608,11 +617,8 @@ slowly() {
 # --- signals -------------------------------------------------------------------------------------------
 
 @test "qpush: TERM and INT store what came, drop half a record, and kill" {
-	mkfifo in
 	for sig in TERM INT; do
-		# bats ignores INT in the background; a shell between does not help
-		spawn env --default-signal=INT qpush "q$sig" <in
-		exec 8>in
+		from_fifo "q$sig"
 		printf 'a\nb\nhal' >&8
 		watch=$spawned wait_until 5 depth_is "q$sig" 2
 		kill -s "$sig" "$spawned"
