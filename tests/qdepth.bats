@@ -3,19 +3,7 @@
 
 bats_require_minimum_version 1.8.0
 load helpers
-
-# Run the rest as a user who owns nothing here.
-as_nobody() {
-	setpriv --reuid 65534 --regid 65534 --clear-groups "$@"
-}
-
-# They can reach this directory and the programs.
-need_nobody() {
-	[ "$(id -u)" -eq 0 ] || skip 'needs another user'
-	chmod 755 . .. ../..
-	as_nobody test -x "$DSUTILS_BIN/qdepth" -a -x "$PWD" ||
-	    skip 'others cannot reach the programs'
-}
+load queue
 
 # The value of a row of the table: value what [group]
 value() {
@@ -347,11 +335,32 @@ older() { ! qdepth -A "$1" q >/dev/null; }
 	run -0 qdepth --version
 }
 
-@test "qdepth: -q and --quiet are accepted" {
+@test "qdepth: a lock that is not given back is named, with -q it is not" {
 	qpush q a
-	run -0 qdepth -q q
-	run -0 qdepth --quiet q
-	assert_eq "$output" 1
+	hold_lock 0 q
+	# The number takes no lock.
+	assert_eq "$(qdepth q)" 1
+	spawn qdepth -q -S ready q
+	local quiet=$spawned quiet_err=$spawn_err
+	spawn qdepth --quiet -S ready q
+	local quiet2=$spawned quiet2_err=$spawn_err
+	spawn qdepth -S ready q
+	watch=$spawned wait_until 10 grep -qs 'holds' "$spawn_err"
+	assert_match "$(<"$spawn_err")" '^qdepth: q: process [0-9]+ holds .*; waiting'
+	stop "$holder_pid"
+	wait_status 0
+	wait_status 0 "$quiet"
+	wait_status 0 "$quiet2"
+	assert_eq "$(<"$spawn_out")" 1
+	assert_eq "$(cat "$quiet_err" "$quiet2_err")" ''
+}
+
+@test "qdepth: a queue of a newer version answers 78, no descriptors 71" {
+	qpush q a
+	run -71 sh -c 'ulimit -n 6; exec qdepth q'
+	newer_version q
+	run -78 qdepth q
+	assert_match "$stderr" 'q: made by a newer version'
 }
 
 @test "qdepth: examples of the page" {

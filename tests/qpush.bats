@@ -3,6 +3,7 @@
 
 bats_require_minimum_version 1.8.0
 load helpers
+load queue
 
 # --- what is in a queue ----------------------------------------------------------
 
@@ -23,19 +24,6 @@ from_fifo() {
 	# shellcheck disable=SC2016
 	spawn env --default-signal=INT sh -c 'exec qpush "$@" <in' - "$@"
 	exec 8>in
-}
-
-# Run the rest as a user who owns nothing here.
-as_nobody() {
-	setpriv --reuid 65534 --regid 65534 --clear-groups "$@"
-}
-
-# They can reach this directory and the programs.
-need_nobody() {
-	[ "$(id -u)" -eq 0 ] || skip 'needs another user'
-	chmod 755 . .. ../..
-	as_nobody test -x "$DSUTILS_BIN/qdepth" -a -x "$PWD" ||
-	    skip 'others cannot reach the programs'
 }
 
 # Flushes of the log that a command makes: syncs cmd ...
@@ -563,6 +551,35 @@ slowly() {
 	qpush q a
 	run -77 as_nobody qpush "$PWD/q" x
 	assert_eq "$(last_line)" 'qpush: stored 0'
+}
+
+@test "qpush: a queue of a newer version answers 78" {
+	qpush q a
+	newer_version q
+	run -78 qpush q b
+	assert_match "$stderr" 'q: made by a newer version'
+	assert_eq "$(last_line)" 'qpush: stored 0'
+}
+
+@test "qpush: no descriptors left answers 71" {
+	qpush q a
+	run -71 sh -c 'ulimit -n 6; exec qpush q b'
+	assert_eq "$(last_line)" 'qpush: stored 0'
+}
+
+@test "qpush: a lock that is never given back is named, and answers 75" {
+	qpush q a
+	hold_lock 1 q
+	run -75 qpush -W 0 q b
+	assert_match "$stderr" 'q: process [0-9]+ holds .*; waiting'
+	assert_match "$stderr" 'q: held by another process'
+	assert_eq "$(last_line)" 'qpush: stored 0'
+	run -75 qpush -q -W 0 q b
+	assert_eq "$stderr" $'qpush: q: held by another process\nqpush: stored 0'
+	spawn qpush q c
+	stop "$holder_pid"
+	wait_status 0
+	assert_eq "$(taken q)" 'a|c|'
 }
 
 @test "qpush: a server's address answers 78" {
