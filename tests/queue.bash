@@ -26,7 +26,7 @@ hold_lock() {
 	    fcntl($f, 37, pack("s s x4 q q i x4", 1, 0, $ARGV[0], 1, 0))
 		or die $!;
 	    print "ready\n";
-	    sleep 60' "$1" "$2"
+	    select(undef, undef, undef, 60)' "$1" "$2"
 	holder_pid=$spawned
 }
 
