@@ -80,6 +80,23 @@ fail_errno(struct failure *f, const char *what, int errnum)
 	return fail(f, exit_status(errnum), "%s: %s", what, strerror(errnum));
 }
 
+/* For what fails before there is a queue. */
+static _Noreturn void
+refuse(int status, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static _Noreturn void
+refuse(int status, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vwarnx(format, ap);
+	va_end(ap);
+	warnx("stored 0");
+	exit(status);
+}
+
 static volatile sig_atomic_t caught;
 static int wake_fd = -1;
 
@@ -121,7 +138,7 @@ catch_signals(void)
 	    .sa_flags = SA_RESETHAND }, old;
 
 	if ((wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) == -1)
-		err(EX_OSERR, "eventfd");
+		refuse(EX_OSERR, "eventfd: %s", strerror(errno));
 	sigemptyset(&sa.sa_mask);
 	for (size_t i = 0; i < sizeof(sigs) / sizeof(sigs[0]); i++)
 		if (sigaction(sigs[i], NULL, &old) == 0 &&
@@ -172,7 +189,7 @@ static const char *
 name_option(int letter)
 {
 	if (strlen(optarg) > QUEUE_KEY_MAX)
-		errx(EX_DATAERR, "-%c: longer than 64k", letter);
+		refuse(EX_DATAERR, "-%c: longer than 64k", letter);
 	return optarg;
 }
 
@@ -254,10 +271,10 @@ check_options(const struct options *o, int messages)
 	if (o->id != NULL && messages > 1)
 		errx(EX_USAGE, "-i is for one message only");
 	if (strncmp(o->path, "nats://", 7) == 0)
-		errx(EX_CONFIG, "%s: this build knows no nats:// queues",
+		refuse(EX_CONFIG, "%s: this build knows no nats:// queues",
 		    o->path);
 	if (messages == 0 && fcntl(STDIN_FILENO, F_GETFD) == -1)
-		err(EX_IOERR, "standard input");
+		refuse(EX_IOERR, "standard input: %s", strerror(errno));
 }
 
 /* --- the work --------------------------------------------------------------------- */

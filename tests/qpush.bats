@@ -167,6 +167,7 @@ last_line() { tail -n 1 <<<"$stderr"; }
 	assert_match "$stderr" 'record 2: the key is longer than 64k'
 	assert_eq "$(last_line)" 'qpush: stored 1'
 	run -65 qpush -k "k$(<key)" q x
+	assert_eq "$stderr" $'qpush: -k: longer than 64k\nqpush: stored 0'
 	run -65 qpush -i "k$(<key)" q x
 	run -65 qpush -K : q < <(printf 'a\0b:1\n')
 	assert_match "$stderr" 'record 1: there is a NUL in the key'
@@ -585,6 +586,7 @@ slowly() {
 @test "qpush: a server's address answers 78" {
 	run -78 qpush nats://localhost/q x
 	assert_match "$stderr" 'nats://localhost/q: this build knows no nats://'
+	assert_eq "$(last_line)" 'qpush: stored 0'
 	[ ! -e nats: ]
 }
 
@@ -627,6 +629,7 @@ slowly() {
 
 @test "qpush: no standard input, or a directory, answers 74" {
 	run -74 eval 'qpush q <&-'
+	assert_eq "$(last_line)" 'qpush: stored 0'
 	run -74 eval 'qpush q <.'
 	assert_eq "$(last_line)" 'qpush: stored 0'
 }
