@@ -286,9 +286,9 @@ older() { ! qdepth -A "$1" q >/dev/null; }
 
 @test "qdepth: the number costs the same at any depth" {
 	qpush q a
-	strace -c -o few qdepth q
+	traced -c -o few qdepth q
 	seq 200000 | qpush q
-	strace -c -o many qdepth q
+	traced -c -o many qdepth q
 	calls() { awk '$NF == "total" { print $4 }' "$1"; }
 	echo "system calls: $(calls few), $(calls many)"
 	[ "$(calls many)" -le $(($(calls few) + 10)) ]

@@ -28,7 +28,7 @@ from_fifo() {
 
 # Flushes of the log that a command makes: syncs cmd ...
 syncs() {
-	strace -f -o trace -e trace=fdatasync,fsync,sync_file_range "$@" &&
+	traced -f -o trace -e trace=fdatasync,fsync,sync_file_range "$@" &&
 	grep -cE 'f(data)?sync\(' trace
 }
 
@@ -423,7 +423,7 @@ last_line() { tail -n 1 <<<"$stderr"; }
 
 @test "qpush: exit 0 comes after a flush later than the write" {
 	qpush q first
-	strace -f -s 200 -o trace -e trace=pwrite64,pwritev,fdatasync,fsync,exit_group \
+	traced -f -s 200 -o trace -e trace=pwrite64,pwritev,fdatasync,fsync,exit_group \
 	    qpush q second
 	awk '/pwrite/ && /second/ { written = NR }
 	    /f(data)?sync.* = 0/ { synced = NR }
@@ -447,7 +447,7 @@ last_line() { tail -n 1 <<<"$stderr"; }
 	for i in 1 2 3 4 5 6 7 8; do qpush q "$1.$i" || exit; done
 	END
 	seq 16 >sixteen
-	strace -f -c -o counts -e trace=fdatasync,fsync \
+	traced -f -c -o counts -e trace=fdatasync,fsync \
 	    xargs -P 16 -n 1 sh one <sixteen
 	assert_eq "$(qdepth q)" 129
 	calls=$(awk '$NF ~ /^f(data)?sync$/ { n += $4 } END { print n + 0 }' \

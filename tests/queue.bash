@@ -2,6 +2,7 @@
 # queue: what tests of queues share; loaded after helpers.
 #
 #	as_nobody cmd ...	run as a user who owns nothing here
+#	traced ...		strace, with which the leak checker cannot work
 #	need_nobody		skip unless they can reach us; opens this directory
 #	hold_lock number queue	hold a lock as a process would that is stopped in
 #				the middle of a change; ends with stop $holder_pid
@@ -10,6 +11,8 @@
 as_nobody() {
 	setpriv --reuid 65534 --regid 65534 --clear-groups "$@"
 }
+
+traced() { ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0 strace "$@"; }
 
 need_nobody() {
 	[ "$(id -u)" -eq 0 ] || skip 'needs another user'
