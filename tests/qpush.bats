@@ -342,11 +342,11 @@ last_line() { tail -n 1 <<<"$stderr"; }
 
 @test "qpush: a full queue makes the producer wait" {
 	qctl create q max-messages=10
-	seq 1000 >lines
+	seq 200 >lines
 	spawn qpush q <lines
 	wait_until 5 depth_is q 10
 	wait_until 5 eval '[ "$(qdepth -J q | jq .producers_waiting)" = 1 ]'
-	for ((i = 0; i < 1000; i++)); do
+	for ((i = 0; i < 200; i++)); do
 		qpop -W 10 q || break
 	done >out
 	wait_status 0
