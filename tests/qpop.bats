@@ -17,7 +17,7 @@ depth() { qdepth "${2-q}" | grep -qx "$1"; }
 assert_depth() { assert_eq "$(qdepth "${2-q}")" "$1" depth; }
 
 # bats runs tests in the background, where INT is ignored.
-with_signals=(env --default-signal=INT,TERM,HUP,PIPE)
+with_signals=(env '--default-signal=INT,TERM,HUP,PIPE')
 
 # --- options and statuses ------------------------------------------------------
 

@@ -5,10 +5,17 @@
 bats_require_minimum_version 1.8.0
 load helpers
 
+# Commands wait in steps of ./tick.
+setup() {
+	setup_test
+	printf '#!/bin/sh\nexec sleep 0.02\n' >tick
+	chmod +x tick
+}
+
 assert_depth() { assert_eq "$(qdepth "${2-q}")" "$1" depth; }
 
 # bats runs tests in the background, where INT is ignored.
-with_signals=(env --default-signal=INT,TERM,HUP,PIPE)
+with_signals=(env '--default-signal=INT,TERM,HUP,PIPE')
 
 # dead MEMBER: of the only dead message.
 dead_is() {
@@ -111,16 +118,16 @@ lines() { [ "$(cat -- "${@:2}" 2>/dev/null | wc -l)" -ge "$1" ]; }
 	qpush q a
 	run -123 qpop -T 50ms -B 0 -r 1 q sh -c '
 	    trap "" TERM
-	    (while :; do sleep 1; done) &
+	    (while :; do ./tick; done) &
 	    echo $! >child
-	    while :; do sleep 1; done'
+	    while :; do ./tick; done'
 	dead_is '"signal":9'
 	wait_until 2 dead "$(cat child)"
 }
 
 @test "qpop: a command that ends in time is not bothered by -T" {
 	qpush q a
-	run -0 qpop -T 20 q sh -c 'trap "echo told" TERM; sleep 0.1; echo done'
+	run -0 qpop -T 20 q sh -c 'trap "echo told" TERM; ./tick; echo done'
 	assert_eq "$output" 'done'
 }
 
@@ -297,7 +304,7 @@ lines() { [ "$(cat -- "${@:2}" 2>/dev/null | wc -l)" -ge "$1" ]; }
 	ls -l /proc/self/fd >fds.$Q_SLOT
 	ps -o pgid= -p $$ | tr -d ' ' >pgid.$Q_SLOT
 	echo $$ >pid.$Q_SLOT
-	until [ -e pid.1 ] && [ -e pid.2 ]; do sleep 0.02; done
+	until [ -e pid.1 ] && [ -e pid.2 ]; do ./tick; done
 	EOF
 	chmod +x look
 	run -0 qpop -a -P 2 q ./look
@@ -438,7 +445,7 @@ lines() { [ "$(cat -- "${@:2}" 2>/dev/null | wc -l)" -ge "$1" ]; }
 	run -0 qpop -a -P 4 q sh -c '
 	    echo >"up.$Q_SLOT"
 	    until [ -e up.1 ] && [ -e up.2 ] && [ -e up.3 ] && [ -e up.4 ]
-	    do sleep 0.02; done'
+	    do ./tick; done'
 	assert_depth 0
 }
 
@@ -602,7 +609,7 @@ lines() { [ "$(cat -- "${@:2}" 2>/dev/null | wc -l)" -ge "$1" ]; }
 	qpush q a b
 	spawn "${with_signals[@]}" qpop -a -P 2 q sh -c '
 	    trap "echo told >>log; exit 1" INT
-	    echo >>up; while :; do sleep 0.02; done'
+	    echo >>up; while :; do ./tick; done'
 	wait_until 10 lines 2 up
 	kill -INT "$spawned"
 	for i in 1 2 3; do nap; done
@@ -620,7 +627,7 @@ lines() { [ "$(cat -- "${@:2}" 2>/dev/null | wc -l)" -ge "$1" ]; }
 @test "qpop: killed, its command gets TERM and the message comes at once" {
 	qpush q a
 	spawn qpop q sh -c 'trap "echo term >told; exit" TERM; echo $$ >pid
-	    while :; do sleep 0.02; done'
+	    while :; do ./tick; done'
 	wait_until 10 test -s pid
 	first=$spawned
 	spawn qpop -W 20 q sh -c 'echo "$Q_ATTEMPT"'
@@ -656,7 +663,7 @@ lines() { [ "$(cat -- "${@:2}" 2>/dev/null | wc -l)" -ge "$1" ]; }
 
 @test "qpop: so does a child of the command" {
 	qpush q a
-	spawn qpop q sh -c 'trap "" TERM; (while [ ! -e go ]; do sleep 0.02; done) &
+	spawn qpop q sh -c 'trap "" TERM; (while [ ! -e go ]; do ./tick; done) &
 	    echo $! >child; echo $$ >pid; wait'
 	wait_until 10 test -s pid
 	kill -KILL "$spawned" "$(cat pid)"
@@ -668,7 +675,7 @@ lines() { [ "$(cat -- "${@:2}" 2>/dev/null | wc -l)" -ge "$1" ]; }
 
 @test "qpop: a stopped consumer keeps its messages, others go on" {
 	printf '%s\n' a:1 a:2 b:1 b:2 c:1 | qpush -K : q
-	spawn qpop -a q sh -c 'echo >up; while [ ! -e go ]; do sleep 0.02; done
+	spawn qpop -a q sh -c 'echo >up; while [ ! -e go ]; do ./tick; done
 	    echo "$Q_KEY:$(cat)" >>log'
 	wait_until 10 test -e up
 	kill -STOP "$spawned"
