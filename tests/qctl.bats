@@ -481,11 +481,14 @@ info() { qctl info jobs | sed -n "s/^$1	//p"; }
 @test "qctl extend: the lease ends later" {
 	local receipt
 	queue_of one
-	receipt=$(qpop -l 500ms jobs | cut -f 1)
+	receipt=$(qpop -l 1m jobs | cut -f 1)
 	run -64 qctl extend jobs "$receipt"
 	run -64 qctl extend -l 0 jobs "$receipt"
+	run -0 qctl peek -v -J -S in-flight jobs
+	assert_match "$output" '"lease_left_ms":[0-9]{5},'
 	run -0 qctl extend --lease 1h jobs "$receipt"
-	run -1 qpop -W 1 jobs
+	run -0 qctl peek -v -J -S in-flight jobs
+	assert_match "$output" '"lease_left_ms":3[0-9]{6},'
 	run -0 qctl ack jobs "$receipt"
 	queue_of two
 	receipt=$(qpop -l 20ms jobs | cut -f 1)
@@ -610,7 +613,7 @@ it broke'
 	run -64 qctl dead rm jobs
 	run -0 qctl dead requeue jobs "$seq"
 	assert_eq "$output" 1
-	run -0 qpop -a jobs sh -c 'printf "%s " "$Q_ATTEMPT"; cat'
+	run -0 qpop -a jobs sh -c 'echo "$Q_ATTEMPT $(cat)"'
 	assert_eq "$output" $'1 one\n1 three\n1 four'
 	run -1 qctl dead requeue -a jobs
 	assert_eq "$output" 0
@@ -814,7 +817,7 @@ it broke'
 # --- the page's examples ------------------------------------------------------------------
 
 @test "qctl(1): every example runs" {
-	local page i=0 file
+	local page seen=0 file
 	page=$BATS_TEST_DIRNAME/../man/qctl.1
 	awk '/^\.Sh EXAMPLES/ { on = 1 }
 	    /^\.Sh DIAGNOSTICS/ { on = 0 }
@@ -824,12 +827,12 @@ it broke'
 		gsub(/\\e/, "\\"); gsub(/\\&/, ""); print >("example." n)
 	    }' "$page"
 	for file in $(printf '%s\n' example.* | sort -V); do
-		i=$((i + 1))
+		seen=$((seen + 1))
 		cat "$file"
 		run -0 sh "$file"
-		[ "$i" -ne 4 ] || assert_match "$output" '	1	-	no disk'
+		[ "$seen" -ne 4 ] || assert_match "$output" '	1	-	no disk'
 	done
-	assert_eq "$i" 7
+	assert_eq "$seen" 7
 	[ ! -e jobs ]
 	[ -e elsewhere ]
 }
