@@ -94,7 +94,7 @@ rate() {	# messages command ...: how many a second
 
 fresh() { rm -rf q copy; }
 
-push_file() { fresh; rate "$n" qpush q <many; }
+push_file() { fresh; rate "$n" qpush q <many; [ "$(qdepth q)" -eq "$n" ]; }
 push_pipe() { fresh; rate "$n" sh -c 'cat many | qpush q'; }
 push_cat() { fresh; rate "$n" sh -c 'cat many >copy && sync copy'; }
 push_redis() { redis "$1"; "$peer" redis-push sock many 2>&1; }
@@ -141,7 +141,9 @@ streams() {	# count command ...: so many at once, each its part of the input
 		"$@" "part.$i" &
 		pids+=($!)
 	done
-	wait "${pids[@]}"
+	for i in "${pids[@]}"; do
+		wait "$i"
+	done
 }
 parts() { rm -f part.*; split -d -a 2 -n "l/$1" many part.0; renumber; }
 renumber() {
@@ -155,7 +157,11 @@ renumber() {
 stream_push() { qpush q <"$1"; }
 # shellcheck disable=SC2317
 stream_redis() { "$peer" redis-push sock "$1" 2>/dev/null; }
-streams_push() { fresh; rate "$n" streams "$1" stream_push; }
+streams_push() {
+	fresh
+	rate "$n" streams "$1" stream_push
+	[ "$(qdepth q)" -eq "$n" ]
+}
 streams_redis() { redis "$2"; rate "$n" streams "$1" stream_redis; }
 
 wake_q() { fresh; qctl create q; "$timer" wake 500 q 2>&1; }
@@ -166,6 +172,11 @@ run_xargs() { rate 4000 sh -c 'head -n 4000 few | xargs -P 2 -n 1 true'; }
 
 # --- side by side ----------------------------------------------------------------------
 
+fail() {	# what, file: its figures so far, and what it said
+	echo "bench/queue: $1 failed: $(tail -n 1 "$2")" >&2
+	exit 1
+}
+
 median() { sort -g | sed -n "$(((runs + 1) / 2))p"; }
 
 # title, wanted ratio (at least N, at most N, or -), ours, peer
@@ -174,8 +185,8 @@ compare() {
 	: >ours.txt
 	: >theirs.txt
 	for ((i = 0; i < runs; i++)); do
-		$ours >>ours.txt
-		$theirs >>theirs.txt
+		$ours >>ours.txt || fail "$ours" ours.txt
+		$theirs >>theirs.txt || fail "$theirs" theirs.txt
 	done
 	server_down
 	awk -v title="$title" -v want="$want" -v a="$(median <ours.txt)" \

@@ -80,11 +80,15 @@ static int
 dial(const char *path)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0), tries = 0;
 
 	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
-	if (fd == -1 || connect(fd, (struct sockaddr *)&a, sizeof(a)) == -1)
-		err(1, "%s", path);
+	/* Its name is there before it listens. */
+	while (fd != -1 && connect(fd, (struct sockaddr *)&a, sizeof(a)) == -1) {
+		if (errno != ECONNREFUSED || ++tries == 1000)
+			err(1, "%s", path);
+		usleep(10000);
+	}
 	return fd;
 }
 
