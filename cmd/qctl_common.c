@@ -59,20 +59,20 @@ refuse_server(const char *path)
 static void
 slow(void *arg, const char *what, pid_t pid)
 {
-	warnx("%s: waiting for process %ld, which holds %s", (const char *)arg,
-	    (long)pid, what);
+	const char *const *path = arg;
+
+	warnx("%s: waiting for process %ld, which holds %s", *path, (long)pid,
+	    what);
 }
 
 struct queue *
 open_queue(const char *path, enum queue_mode mode)
 {
+	static const char *opened;	/* for as long as the queue is open */
 	struct queue *q;
-	char *name;
 
-	/* It outlives the queue, and the process needs it to its end. */
-	if ((name = strdup(path)) == NULL)
-		err(EX_OSERR, NULL);
-	if (queue_open(&q, path, mode, slow, name) == -1)
+	opened = path;
+	if (queue_open(&q, path, mode, slow, &opened) == -1)
 		die(path, NULL);
 	return q;
 }

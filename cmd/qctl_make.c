@@ -137,16 +137,17 @@ qctl_set(const struct options *o, int argc, char *argv[])
 {
 	struct queue *q;
 	size_t len;
+	int status = EX_OK;
 
 	(void)o;
 	for (int i = 1; i < argc; i++)
 		value_of(argv[i], &len);
 	q = open_queue(argv[0], QUEUE_USE);
-	for (int i = 1; i < argc; i++)
+	for (int i = 1; i < argc && status == EX_OK; i++)
 		if (set_one(q, argv[0], argv[i]) == -1)
-			return exit_status(errno);
+			status = exit_status(errno);
 	queue_close(q);
-	return EX_OK;
+	return status;
 }
 
 static int
@@ -218,6 +219,7 @@ make_beside(const char *tmp, const struct queue_create *how, const char *path,
     char *attributes[])
 {
 	struct queue *q;
+	int errnum;
 
 	create(tmp, how, path);
 	if (queue_open(&q, tmp, QUEUE_USE, NULL, NULL) == -1)
@@ -225,7 +227,9 @@ make_beside(const char *tmp, const struct queue_create *how, const char *path,
 	for (; *attributes != NULL; attributes++)
 		if (set_one(q, path, *attributes) == -1)
 			break;
+	errnum = errno;
 	queue_close(q);
+	errno = errnum;
 	return *attributes == NULL ? 0 : -1;
 }
 
