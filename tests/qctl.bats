@@ -138,6 +138,30 @@ info() { qctl info jobs | sed -n "s/^$1	//p"; }
 	run -73 qctl create "$(printf '%0300d' 1)" tries=1
 }
 
+@test "qctl create: many at once make one queue, and pushes meet no half of it" {
+	local round i pids made
+	for round in {1..20}; do
+		pids=() made=0
+		for i in {1..4}; do
+			qctl create "jobs.$round" 2>/dev/null &
+			pids+=($!)
+		done
+		for i in "${pids[@]}"; do
+			wait "$i" && made=$((made + 1))
+		done
+		assert_eq "$made" 1 'creators that made it'
+		pids=()
+		for i in {1..8}; do
+			qpush "queue.$round" "$i" &
+			pids+=($!)
+		done
+		for i in "${pids[@]}"; do
+			wait "$i"
+		done
+		assert_eq "$(qdepth "queue.$round")" 8
+	done
+}
+
 @test "qctl create --force-fs: on a network file system, else 78" {
 	DSUTILS_FS=nfs run -78 qctl create jobs
 	assert_match "$stderr" 'network file system'
