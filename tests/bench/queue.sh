@@ -128,10 +128,10 @@ one_redis() {
 message=$(head -n 1 few)
 once_push() { "$timer" each 200 qpush q "$message" 2>&1; }
 once_append() { "$timer" each 200 "$timer" append copy 2>&1; }
-crowd_push() { fresh; "$timer" crowd 1000 "$1" qpush q "$message" 2>&1; }
+crowd_push() { fresh; "$timer" crowd 400 "$1" qpush q "$message" 2>&1; }
 crowd_append() {
 	fresh
-	"$timer" crowd 1000 "$1" "$timer" append copy 2>&1
+	"$timer" crowd 400 "$1" "$timer" append copy 2>&1
 }
 
 streams() {	# count command ...: so many at once, each its part of the input
