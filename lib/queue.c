@@ -222,10 +222,15 @@ read_file(struct queue *q, bool *force)
 	int fd, r, saved;
 
 	if ((fd = openat(q->dirfd, "queue", O_RDONLY | O_CLOEXEC)) == -1) {
-		/* A directory: one to become a queue yet, or something else. */
-		if (errno == ENOENT)
-			errno = is_empty(q->dirfd) ? ENOENT : EBADMSG;
-		return -1;
+		/* A directory: one to become a queue yet, or something else;
+		 * it may have become one while we looked. */
+		if (errno == ENOENT && !is_empty(q->dirfd)) {
+			fd = openat(q->dirfd, "queue", O_RDONLY | O_CLOEXEC);
+			if (fd == -1 && errno == ENOENT)
+				errno = EBADMSG;
+		}
+		if (fd == -1)
+			return -1;
 	}
 	n = fsdur_pread_all(fd, text, FILE_MAX, 0);
 	r = n < 0 ? -1 : 0;
@@ -314,6 +319,7 @@ queue_create(const char *path, const struct queue_create *how)
 	static const struct queue_create defaults = { .mode = 0600,
 		.gid = (gid_t)-1 };
 	struct queue q = { .dirfd = -1 };
+	bool ours;
 	int r = -1, saved;
 
 	if (how == NULL)
@@ -329,7 +335,8 @@ queue_create(const char *path, const struct queue_create *how)
 	q.first_groups = strdup(how->groups == NULL ? "main" : how->groups);
 	if (q.first_groups == NULL)
 		return -1;
-	if (mkdir(path, 0700) == 0 || errno == EEXIST)
+	ours = mkdir(path, 0700) == 0;
+	if (ours || errno == EEXIST)
 		q.dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (q.dirfd != -1 && look_at_fs(&q, how->force_fs) == 0 &&
 	    create_in(&q, how) == 0)
@@ -337,6 +344,8 @@ queue_create(const char *path, const struct queue_create *how)
 	saved = errno;
 	if (q.dirfd != -1)
 		close(q.dirfd);
+	if (r == -1 && ours)
+		(void)rmdir(path);	/* if nobody put anything there */
 	free(q.first_groups);
 	errno = saved;
 	return r;

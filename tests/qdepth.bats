@@ -311,6 +311,8 @@ older() { ! qdepth -A "$1" q >/dev/null; }
 	run -65 qdepth file
 	assert_eq "$stderr" 'qdepth: file: not a queue'
 	mkdir dir
+	run -66 qdepth dir	# a queue yet to be
+	touch dir/file
 	run -65 qdepth dir
 	run -78 qdepth nats://localhost/q
 	assert_match "$stderr" 'knows no nats://'

@@ -594,6 +594,7 @@ slowly() {
 	qpush q a
 	DSUTILS_FAULT=sync:1+:EIO run -74 qpush q b
 	assert_eq "$(last_line)" 'qpush: stored 0'
+	qpush q a	# mends what that left
 	seq 100000 >lines
 	DSUTILS_FAULT=sync:3+:EIO run -74 qpush q < <(cat lines lines lines)
 	assert_match "$(last_line)" 'qpush: stored [0-9]+$'
