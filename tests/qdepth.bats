@@ -359,7 +359,8 @@ older() { ! qdepth -A "$1" q >/dev/null; }
 
 @test "qdepth: a queue of a newer version answers 78, no descriptors 71" {
 	qpush q a
-	run -71 sh -c 'ulimit -n 6; exec qdepth q'
+	# The leak checker spins without descriptors.
+	sanitized || run -71 sh -c 'ulimit -n 6; exec qdepth q'
 	newer_version q
 	run -78 qdepth q
 	assert_match "$stderr" 'q: made by a newer version'

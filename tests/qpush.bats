@@ -563,6 +563,7 @@ slowly() {
 }
 
 @test "qpush: no descriptors left answers 71" {
+	sanitized && skip 'the leak checker spins without descriptors'
 	qpush q a
 	run -71 sh -c 'ulimit -n 6; exec qpush q b'
 	assert_eq "$(last_line)" 'qpush: stored 0'
