@@ -314,6 +314,8 @@ older() { ! qdepth -A "$1" q >/dev/null; }
 	run -66 qdepth dir	# a queue yet to be
 	touch dir/file
 	run -65 qdepth dir
+	# A queue may still be made there.
+	run -66 qdepth empty
 	run -78 qdepth nats://localhost/q
 	assert_match "$stderr" 'knows no nats://'
 }
