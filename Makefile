@@ -39,9 +39,11 @@ BASE_CFLAGS = -std=c11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' $(WARN) \
 BASE_LDFLAGS = -pie -Wl,-z,relro,-z,now,--as-needed -pthread
 BASE_LIBS = $(BSD_LIBS)
 
-# What lib needs beyond libbsd (--as-needed: a program gets what it uses), and
-# what one program needs.
-LIB_LIBS = -llmdb -lmd -lisal -lxxhash -ljson-c -lresolv -lm
+# What lib needs beyond libc (--as-needed: a program gets what it uses), and
+# what one program needs.  The small ones are linked in: a one-shot push spends
+# more time on loading libraries than on the disk (1.1 against 0.5 ms).
+LIB_LIBS = -Wl,-Bstatic -llmdb -lxxhash -ljson-c -lresolv -lbsd -lmd \
+	-Wl,-Bdynamic -lisal -lm
 LIBS_raftnode = -lraft -luv
 LIBS_raftctl = -lhiredis
 

@@ -90,7 +90,7 @@ ids_catch_up(struct queue *q)
 	struct queue_message m;
 	struct wal_batch b;
 	struct msg_head h;
-	int got = 1;
+	int got;
 
 	if (pos >= word_get(&q->ctl->ids_end))
 		return 0;

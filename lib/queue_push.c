@@ -30,14 +30,17 @@ used_messages(const struct queue *q)
 	uint64_t finished = word_get(&q->ctl->now.finished);
 	uint64_t dead = word_get(&q->ctl->now.dead);
 
-	return word_get(&q->log.words->tail_seq) - finished + dead;
+	/* With what an atomic push has appended and not shown yet. */
+	return (q->log.pending != 0 ? q->log.pending_seq :
+	    word_get(&q->log.words->tail_seq)) - finished + dead;
 }
 
 static uint64_t
 used_bytes(const struct queue *q)
 {
 	uint64_t freed = word_get(&q->ctl->freed_bytes);
-	uint64_t tail = word_get(&q->log.words->tail);
+	uint64_t tail = q->log.pending != 0 ? q->log.pending :
+	    word_get(&q->log.words->tail);
 
 	return tail > freed ? tail - freed : 0;
 }
