@@ -166,45 +166,87 @@ value_of(char *text, const char *name)
 	return "";
 }
 
+/* The number behind "name ", which ends its line; 1, 0 there is none. */
+static int
+number_of(char *text, const char *name, int base, int64_t *out)
+{
+	const char *p = value_of(text, name);
+	char *end;
+
+	errno = 0;
+	*out = strtoll(p, &end, base);
+	return errno == 0 && end != p && (*end == '\n' || *end == '\0');
+}
+
+static int
+hex_digit(char c)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *p = c == '\0' ? NULL : strchr(digits, c);
+
+	return p == NULL ? -1 : (int)(p - digits);
+}
+
+static int
+parse_id(struct queue *q, const char *text)
+{
+	for (size_t i = 0; i < 16; i++) {
+		int hi = hex_digit(text[2 * i]), lo;
+
+		if (hi == -1 || (lo = hex_digit(text[2 * i + 1])) == -1)
+			return -1;
+		q->id[i] = (unsigned char)(hi << 4 | lo);
+	}
+	if (text[32] != '\n')
+		return -1;
+	memcpy(q->id_hex, text, 32);
+	q->id_hex[32] = '\0';
+	return 0;
+}
+
+/* Is the last line the checksum of all before it?  It is cut off. */
+static bool
+crc_line_ok(char *text, size_t len)
+{
+	char *end = memmem(text, len, "\ncrc ", 5), want[16];
+
+	if (end == NULL)
+		return false;
+	snprintf(want, sizeof(want), "crc %08x\n", crc32c(text,
+	    (size_t)(end + 1 - text)));
+	if (strcmp(end + 1, want) != 0)
+		return false;
+	*end = '\0';
+	return true;
+}
+
 static int
 parse_file(struct queue *q, char *text, size_t len, bool *force)
 {
-	unsigned int version, mode, crc;
-	char *end = memmem(text, len, "\ncrc ", 5), *nl;
-	char groups[FILE_MAX], id[33];
-	int64_t gid;
-	int forced;
+	int64_t version, mode, gid, segment, forced;
+	char groups[FILE_MAX], *nl;
 
-	if (end == NULL || sscanf(text, "dsqueue %u\n", &version) != 1 ||
-	    sscanf(end + 5, "%8x", &crc) != 1 ||
-	    crc32c(text, (size_t)(end + 1 - text)) != crc ||
-	    strlen(end + 1) != 13)
+	if (!crc_line_ok(text, len) ||
+	    !number_of(text, "dsqueue", 10, &version))
 		goto bad;
 	if (version != 1) {
 		errno = EPROTONOSUPPORT;
 		return -1;
 	}
-	*end = '\0';
-	if (sscanf(value_of(text, "id"), "%32[0-9a-f]", id) != 1 ||
-	    strlen(id) != 32 ||
-	    sscanf(value_of(text, "mode"), "%o", &mode) != 1 ||
-	    sscanf(value_of(text, "group"), "%" SCNd64, &gid) != 1 ||
-	    sscanf(value_of(text, "segment"), "%" SCNu64, &q->segment) != 1 ||
-	    sscanf(value_of(text, "force"), "%d", &forced) != 1)
+	if (parse_id(q, value_of(text, "id")) == -1 ||
+	    !number_of(text, "mode", 8, &mode) ||
+	    !number_of(text, "group", 10, &gid) ||
+	    !number_of(text, "segment", 10, &segment) ||
+	    !number_of(text, "force", 10, &forced))
 		goto bad;
 	snprintf(groups, sizeof(groups), "%s", value_of(text, "groups"));
 	if ((nl = strchr(groups, '\n')) != NULL)
 		*nl = '\0';
-	if (!group_names_ok(groups) || q->segment < QUEUE_SEGMENT_MIN)
+	if (!group_names_ok(groups) ||
+	    segment < (int64_t)QUEUE_SEGMENT_MIN)
 		goto bad;
-	memcpy(q->id_hex, id, sizeof(q->id_hex));
-	for (size_t i = 0; i < 16; i++) {
-		unsigned int byte;
-
-		sscanf(id + 2 * i, "%2x", &byte);
-		q->id[i] = (unsigned char)byte;
-	}
-	q->file_mode = mode & 0666;
+	q->segment = (uint64_t)segment;
+	q->file_mode = (mode_t)mode & 0666;
 	q->gid = gid < 0 ? (gid_t)-1 : (gid_t)gid;
 	*force = forced != 0;
 	q->first_groups = strdup(groups);

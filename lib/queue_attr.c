@@ -49,13 +49,14 @@ parse(enum attr *which, const char *value, uint64_t *out)
 			return -1;
 		}
 		return 0;
-	case RETAIN:	/* a size has one of its units, all else is a time */
-		if (len > 0 && strchr("kMG", value[len - 1]) != NULL) {
+	case RETAIN:
+	case DURATION:
+		/* A size has one of its units, all else is a time. */
+		if (attrs[*which].kind == RETAIN && len > 0 &&
+		    strchr("kMG", value[len - 1]) != NULL) {
 			*which = ATTR_RETAIN_BYTES;
 			return num_size(value, out);
 		}
-		/* FALLTHROUGH */
-	case DURATION:
 		if (num_duration(value, &ns) == -1)
 			return -1;
 		*out = (uint64_t)ns;

@@ -22,13 +22,15 @@
 #include "fsdur.h"
 #include "queue_priv.h"
 
-#define MAGIC		"dqcheck1"
 #define BLOCK		(64U << 10)
 #define BLOCK_HEAD	16U
 #define HEAD_SIZE	(8U + 8U + 16U + 8U + 8U * ROOT_WORDS)
 #define KEPT		2U
 #define DUE_BYTES	(UINT64_C(16) << 20)
 #define LOAD_STEP	1000	/* entries a transaction */
+
+static const unsigned char magic[8] = { 'd', 'q', 'c', 'h', 'e', 'c', 'k',
+	'1' };
 
 /* --- writing ---------------------------------------------------------------- */
 
@@ -84,7 +86,7 @@ put_head(struct out *o)
 	unsigned char raw[HEAD_SIZE];
 	uint64_t words[ROOT_WORDS];
 
-	memcpy(raw, MAGIC, 8);
+	memcpy(raw, magic, 8);
 	le_put64(raw + 8, 1);
 	memcpy(raw + 16, o->q->id, 16);
 	le_put64(raw + 32, o->applied);
@@ -269,7 +271,7 @@ load_head(struct in *in, uint64_t applied)
 	if (need(in, HEAD_SIZE) != 1)
 		return bad();
 	p = in->buf.data;
-	if (memcmp(p, MAGIC, 8) != 0 || memcmp(p + 16, in->q->id, 16) != 0 ||
+	if (memcmp(p, magic, 8) != 0 || memcmp(p + 16, in->q->id, 16) != 0 ||
 	    le_get64(p + 32) != applied)
 		return bad();
 	if (le_get64(p + 8) != 1) {

@@ -398,7 +398,7 @@ static int
 root_load(struct queue *q)
 {
 	struct ikey k;
-	struct ival v;
+	struct ival v = { .n = 0 };
 	int got;
 
 	root_key(&k);

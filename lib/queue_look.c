@@ -138,7 +138,7 @@ delayed_below(struct queue *q, const struct group *g, uint64_t *cnt)
 {
 	uint64_t due = 0, seq = 0, now = (uint64_t)wall_now_ns();
 	struct entry e;
-	int got;
+	int got = 0;
 
 	*cnt = g->waiting;
 	while (*cnt > 0 && (got = view_waiting(q, g, due, seq, &e)) == 1 &&
@@ -147,7 +147,7 @@ delayed_below(struct queue *q, const struct group *g, uint64_t *cnt)
 		seq = e.seq + 1;
 		(*cnt)--;
 	}
-	return 0;
+	return got == -1 ? -1 : 0;
 }
 
 static int

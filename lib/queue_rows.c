@@ -226,6 +226,7 @@ range_before(struct queue *q, uint32_t group, uint64_t seq, struct range *r)
 	struct ival v;
 	int got;
 
+	*r = (struct range){ 0, 0, 0 };
 	key2(&k, T_DONE, group, seq);
 	got = index_seek_back(q, &k, GROUP_PREFIX, &v);
 	if (got == 1)
@@ -240,6 +241,7 @@ done_next(struct queue *q, uint32_t group, uint64_t seq, struct range *r)
 	struct ival v;
 	int got;
 
+	*r = (struct range){ 0, 0, 0 };
 	key2(&k, T_DONE, group, seq);
 	got = index_seek(q, &k, GROUP_PREFIX, &v);
 	if (got == 1)

@@ -354,21 +354,40 @@ struct receipt {
 	int64_t lease_ns;
 };
 
+/* A number of the base, then the byte; moves p behind it. */
+static bool
+part(const char **p, int base, char then, uint64_t *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtoull(*p, &end, base);
+	if (errno != 0 || end == *p || *end != then)
+		return false;
+	*p = then == '\0' ? end : end + 1;
+	return true;
+}
+
 static int
 receipt_parse(const struct queue *q, const char *text, struct receipt *r)
 {
-	char id[9] = "", again[QUEUE_RECEIPT_MAX];
-	unsigned int boot;
+	char again[QUEUE_RECEIPT_MAX];
+	uint64_t boot, group;
+	const char *p;
 
-	if (sscanf(text, "%8[0-9a-f]-%4x-%" SCNu32 "-%" SCNu64 "-%" SCNu64,
-	    id, &boot, &r->group, &r->no, &r->seq) != 5)
+	if (strlen(text) < 10 || text[8] != '-')
 		goto bad;
+	p = text + 9;
+	if (!part(&p, 16, '-', &boot) || !part(&p, 10, '-', &group) ||
+	    !part(&p, 10, '-', &r->no) || !part(&p, 10, '\0', &r->seq))
+		goto bad;
+	r->group = (uint32_t)group;
 	/* Only what we would have written. */
-	snprintf(again, sizeof(again), RECEIPT, id, boot, r->group, r->no,
-	    r->seq);
+	snprintf(again, sizeof(again), RECEIPT, text, (unsigned int)boot,
+	    r->group, r->no, r->seq);
 	if (strcmp(text, again) != 0)
 		goto bad;
-	if (strncmp(id, q->id_hex, 8) != 0 || boot != q->stamp >> 48) {
+	if (strncmp(text, q->id_hex, 8) != 0 || boot != q->stamp >> 48) {
 		errno = ESTALE;
 		return -1;
 	}

@@ -231,7 +231,7 @@ for gate in "${gates[@]}"; do
 		printf 'ok      %-18s %3d s\n' "$gate" $((SECONDS - begin))
 	else
 		printf 'FAILED  %-18s %3d s\n' "$gate" $((SECONDS - begin))
-		sed 's/^/    /' "$out/$gate.log" | head -n 100
+		grep -v "^ *\(CC\|LD\|AR\) build/" "$out/$gate.log" | sed "s/^/    /" | head -n 100
 		failed+=("$gate")
 	fi
 done
