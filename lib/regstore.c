@@ -7,8 +7,10 @@
 
 #include "regstore.h"
 
+#include <sys/file.h>
 #include <sys/stat.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -304,6 +306,33 @@ read_log(struct regstore *s)
 	return rc;
 }
 
+/* Lock the directory, as long as it is open; remove half-made files. */
+static int
+lock_and_sweep(struct regstore *s, int dirfd)
+{
+	const struct dirent *e;
+	DIR *dir;
+	int fd;
+
+	s->dirfd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->dirfd == -1)
+		return -1;
+	if (flock(s->dirfd, LOCK_EX | LOCK_NB) == -1) {
+		if (errno == EWOULDBLOCK)
+			errno = EBUSY;
+		return -1;
+	}
+	fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd == -1 || (dir = fdopendir(fd)) == NULL)
+		return -1;
+	while ((e = readdir(dir)) != NULL)
+		if (strncmp(e->d_name, FSDUR_TMP_PREFIX,
+		    sizeof(FSDUR_TMP_PREFIX) - 1) == 0)
+			(void)unlinkat(s->dirfd, e->d_name, 0);
+	(void)closedir(dir);
+	return 0;
+}
+
 int
 regstore_open(struct regstore **sp, int dirfd, size_t limit)
 {
@@ -314,8 +343,7 @@ regstore_open(struct regstore **sp, int dirfd, size_t limit)
 		return -1;
 	s->fd = s->dirfd = -1;
 	s->limit = limit;
-	if (grow(s) == -1 ||
-	    (s->dirfd = fcntl(dirfd, F_DUPFD_CLOEXEC, 0)) == -1)
+	if (grow(s) == -1 || lock_and_sweep(s, dirfd) == -1)
 		goto fail;
 	s->fd = openat(s->dirfd, LOG_NAME, O_RDWR | O_CLOEXEC);
 	if (s->fd == -1 && errno != ENOENT)

@@ -36,7 +36,10 @@ struct regstore_key {
 	unsigned char key[];
 };
 
-/* Opens or makes DIR/log; *sp goes to regstore_close(). */
+/*
+ * Opens or makes DIR/log and keeps others out of DIR; *sp goes to
+ * regstore_close().  EBUSY: another process has it.
+ */
 int	regstore_open(struct regstore **sp, int dirfd, size_t limit);
 void	regstore_close(struct regstore *s);
 

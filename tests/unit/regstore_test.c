@@ -40,7 +40,7 @@ reopen(struct regstore *s)
 static void
 test_keys(void)
 {
-	struct regstore *s = reopen(NULL);
+	struct regstore *s = reopen(NULL), *other = NULL;
 	char key[16];
 	uint64_t digest;
 	size_t walked = 0;
@@ -57,6 +57,7 @@ test_keys(void)
 	is_uint(regstore_count(s), 1000, "all keys are there again");
 	is_str(value(s, "k999"), "k999", "with their values");
 	ok(regstore_digest(s) == digest, "and their digest");
+	is_err(regstore_open(&other, dir, 1), EBUSY, "nobody else may");
 	is_uint(regstore_clock(s), 5999, "and the clock");
 	for (const struct regstore_key *k = regstore_next(s, NULL); k != NULL;
 	    k = regstore_next(s, k))
