@@ -289,6 +289,7 @@ long_option(struct options *o, int ch)
 	case OPT_TIMEOUT:
 		o->timeout_ns = duration("--timeout", optarg,
 		    10 * NUM_NS_PER_MS, 60 * NUM_NS_PER_S);
+		o->has_timeout = true;
 		break;
 	case OPT_WEAK_WRITER: o->weak_writer = true; break;
 	default: bad_usage();

@@ -35,6 +35,7 @@ struct options {
 	bool json, quiet, verbose;
 	const char *history, *report;
 	int64_t timeout_ns;		/* of one operation */
+	bool has_timeout;
 
 	bool links, siblings, no_write_back, amnesia, weak_writer;
 	int64_t skew_ms, max_skew_ms;
