@@ -469,6 +469,8 @@ net_start_node(struct net *n, const struct options *o, unsigned int id)
 	ARG(cnt);
 	ARG("--max-skew");
 	ARG(max);
+	if (o->verbose)
+		ARG("-v");
 	if (o->siblings)
 		ARG("--siblings");
 	if (o->no_write_back)
@@ -529,7 +531,8 @@ net_start(struct net *n, const struct options *o)
 	(void)snprintf(cnt, sizeof(cnt), "%u", n->cnt);
 	(void)snprintf(seed, sizeof(seed), "%" PRIu64, o->seed);
 	for (const char *const *w = (const char *const[]){ "partsim", "-C",
-	    n->dir, "up", "-q", "-n", cnt, "-s", seed, NULL }; *w != NULL; w++)
+	    n->dir, "up", o->verbose ? "-qv" : "-q", "-n", cnt, "-s", seed,
+	    NULL }; *w != NULL; w++)
 		args[k++] = (char *)(uintptr_t)*w;
 	start(&n->partsim, "partsim", args, k);
 	wait_ready(&n->partsim, "partsim");
