@@ -385,7 +385,8 @@ judge_history(const struct run *r, FILE *f, enum history which)
 		    c->outcome == ABD_REFUSED) ? "fail" : "info";
 
 		if (class >= REGISTERS ||
-		    (class == EVENTUAL_KEYS) != (which == OF_EVENTUAL))
+		    (class == EVENTUAL_KEYS) != (which == OF_EVENTUAL) ||
+		    (class == MIXED_KEYS && which == OF_PLAIN))
 			continue;
 		if (which != OF_EVENTUAL && eventual) {
 			if (!c->put)

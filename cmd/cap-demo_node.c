@@ -264,9 +264,20 @@ forget(size_t i)
 	conns[i] = conns[--conns_cnt];
 }
 
+/* Who hung up has to answer again before it is counted on. */
+static void
+hang_up(struct peer *p)
+{
+	conn_close(&p->c);
+	p->known = false;
+}
+
 static void
 connect_peers(struct node *n)
 {
+	const struct regwire_msg ping = { .type = REGWIRE_PING,
+	    .from = (uint16_t)n->id };
+
 	for (unsigned int i = 1; i <= n->cnt; i++) {
 		struct peer *p = &n->peers[i];
 
@@ -274,6 +285,7 @@ connect_peers(struct node *n)
 			continue;
 		p->retry = mono_after(RETRY_NS);
 		p->c.fd = sock_connect(p->path);
+		to_peer(n, i, &ping);
 	}
 }
 
@@ -310,7 +322,7 @@ flush_all(struct node *n)
 	for (unsigned int i = 1; i <= n->cnt; i++)
 		if (n->peers[i].c.fd != -1 && n->peers[i].c.out.len > 0 &&
 		    conn_flush(&n->peers[i].c) == -1)
-			conn_close(&n->peers[i].c);
+			hang_up(&n->peers[i]);
 }
 
 static short
@@ -346,7 +358,7 @@ loop_once(struct node *n, const int listeners[2], struct mono wake)
 		if ((p[2 + cnt + i - 1].revents & ~POLLOUT) != 0 &&
 		    c->fd != -1 && (conn_fill(c) == -1 ||
 		    take_frames(n, c, i) == -1))
-			conn_close(c);
+			hang_up(&n->peers[i]);
 	}
 	for (size_t i = cnt; i-- > 0;)
 		if ((p[2 + i].revents & ~POLLOUT) != 0 &&

@@ -168,7 +168,7 @@ struct rmw {				/* sets and counters at a level */
 };
 
 /* Strong operations, eventual writes of their keys being indeterminate; those
- * of eventual keys; the first with eventual writes as done. */
+ * of eventual keys; strong keys with eventual writes as done. */
 enum history { OF_STRONG, OF_EVENTUAL, OF_PLAIN };
 
 enum verdict { INCONCLUSIVE, BEHAVED_CP, BEHAVED_AP, BEHAVED_NEITHER,
