@@ -33,6 +33,7 @@ packages() {
 	test	pkill		procps
 	test	strace		strace
 	test	jq		jq
+	test	gnuplot		gnuplot-nox
 	lint	clang		clang
 	lint	clang-tidy	clang-tidy
 	lint	cppcheck	cppcheck
