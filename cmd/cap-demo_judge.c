@@ -67,14 +67,15 @@ stale_by(const struct run *r, const struct rec *read, unsigned int *behind)
 	int64_t first = NEVER, seen = saw == NULL ? INT64_MIN : saw->end;
 
 	*behind = 0;
+	if (r->recs == NULL)
+		return 0;
 	if (saw != NULL && (!answered(saw) || (read->level == REGWIRE_STRONG &&
 	    saw->level != REGWIRE_STRONG)))
 		return 0;
-	for (size_t i = 0; i < r->recs_cnt; i++) {
-		const struct rec *w = &r->recs[i];
-
+	/* They are in the order of their starts. */
+	for (const struct rec *w = r->recs; w < read; w++) {
 		if (w->start >= read->start)
-			break;		/* they are in order of their starts */
+			break;
 		if (w->key != read->key || !w->put || !answered(w) ||
 		    w->start <= seen || w->end >= read->start ||
 		    (read->level == REGWIRE_STRONG &&

@@ -227,8 +227,8 @@ send_rec(struct run *r, struct rec *c, const struct buf *value,
 static void
 issue(struct run *r, int64_t due, enum phase phase)
 {
-	bool modify = draw(&r->random, 100) < RMW_PERCENT;
-	uint8_t key = pick_key(r, modify);
+	bool both = draw(&r->random, 100) < RMW_PERCENT;
+	uint8_t key = pick_key(r, both);
 	unsigned int node = 1 + (unsigned int)draw(&r->random, r->net.cnt);
 	struct rec *c = load_rec(r);
 	const struct key *k = &r->keys[key];
@@ -237,8 +237,8 @@ issue(struct run *r, int64_t due, enum phase phase)
 	c->phase = (uint8_t)phase;
 	c->key = key;
 	c->node = (uint8_t)node;
-	c->modify = modify;
-	c->put = !modify && draw(&r->random, 100) < (r->o->no_write_back ?
+	c->modify = both;
+	c->put = !both && draw(&r->random, 100) < (r->o->no_write_back ?
 	    RARE_PERCENT : PUT_PERCENT);
 	c->level = (uint8_t)k->level;
 	if (k->class == MIXED_KEYS)
@@ -630,13 +630,13 @@ load_wait_seen(struct run *r)
 void
 load_final_reads(struct run *r)
 {
-	for (uint8_t k = 0; k < r->keys_cnt; k++)
+	for (size_t k = 0; k < r->keys_cnt; k++)
 		for (unsigned int i = 1; i <= r->net.cnt; i++) {
 			struct rec *c = load_rec(r);
 
 			c->due = run_now(r);
 			c->phase = FINAL;
-			c->key = k;
+			c->key = (uint8_t)k;
 			c->node = (uint8_t)i;
 			c->level = (uint8_t)r->keys[k].level;
 			c->modify = r->keys[k].class >= REGISTERS;

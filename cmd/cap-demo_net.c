@@ -80,6 +80,7 @@ start(struct child *c, const char *program, char *args[], size_t cnt)
 		warn("%s", path);
 		_exit(errno == ENOENT ? EX_NOTFOUND : EX_CANNOTRUN);
 	}
+	args[cnt + 1] = NULL;		/* fd is ours */
 	(void)close(pipe_fds[1]);
 	c->ready = pipe_fds[0];
 	free(path);
@@ -275,11 +276,11 @@ net_tell(struct net *n, struct buf *out, const char *format, ...)
 		answer.len += r > 0 ? (size_t)r : 0;
 	}
 	if (last[0] == 'e') {
-		char *text;
-		long status = strtol(last + 4, &text, 10);
+		char *why;
+		long status = strtol(last + 4, &why, 10);
 
 		net_stop(n);
-		errx((int)status, "%s:%s", line, text);
+		errx((int)status, "%s:%s", line, why);
 	}
 	if (out != NULL) {
 		buf_release(out);

@@ -340,7 +340,6 @@ static void
 sweep_all(struct run *r, struct sweep *s)
 {
 	const struct options *o = r->o;
-	int64_t until = 0;
 	char buf[24];
 
 	load_begin(r);
@@ -351,8 +350,7 @@ sweep_all(struct run *r, struct sweep *s)
 		net_tell(&r->net, NULL, "delay all all %jdus",
 		    (intmax_t)(o->delays_ns[d] / NUM_NS_PER_US));
 		s->first[d] = r->recs_cnt;
-		until = run_now(r) + o->wait_ns;
-		load_until(r, until, BEFORE);
+		load_until(r, run_now(r) + o->wait_ns, BEFORE);
 		load_drain(r, o->timeout_ns + NUM_NS_PER_S);
 		s->first[d + 1] = r->recs_cnt;
 	}

@@ -363,9 +363,9 @@ agree(struct run *r)
 	size_t first = r->recs_cnt;
 	bool same = true;
 
-	for (uint8_t k = 0; k < r->keys_cnt; k++)
+	for (size_t k = 0; k < r->keys_cnt; k++)
 		for (unsigned int i = 1; i <= r->net.cnt; i++)
-			issue(r, run_now(r), FINAL, k, i, false);
+			issue(r, run_now(r), FINAL, (uint8_t)k, i, false);
 	drain(r);
 	for (size_t i = first; i < r->recs_cnt; i++) {
 		const struct rec *c = &r->recs[i];

@@ -103,7 +103,7 @@ report_check(void)
 		errx(EX_UNAVAILABLE, "--report: gnuplot does not work here");
 }
 
-static void
+static void __attribute__((format(printf, 2, 3)))
 add(struct buf *b, const char *format, ...)
 {
 	char line[1024];
@@ -191,8 +191,8 @@ plot_available(FILE *f, const struct run *r, const struct results *res)
 					ok += c->done && c->outcome == ABD_OK;
 				}
 				if (asked > 0)
-					add(&b, "%.3f %.1f\n", seconds(t +
-					    slot / 2), 100.0 * ok / asked);
+					add(&b, "%.3f %.1f\n", seconds(2 *
+					    t + slot) / 2, 100.0 * ok / asked);
 			}
 			add(&b, "EOD\n");
 		}
@@ -239,11 +239,10 @@ plot_latency(FILE *f, const struct run *r)
 			if (n == 0)
 				continue;
 			drawn[p][l] = true;
-			(void)judge_percentile(took, n, 0);	/* sorts */
 			add(&b, "$d%d%u << EOD\n", p, l);
-			for (size_t k = 0; k <= 100; k++)
-				add(&b, "%.4f %zu\n", (double)took[(n - 1) *
-				    k / 100] / 1e6, k);
+			for (unsigned int k = 0; k <= 100; k++)
+				add(&b, "%.4f %u\n", (double)
+				    judge_percentile(took, n, k) / 1e6, k);
 			add(&b, "EOD\n");
 		}
 	for (int p = BEFORE; p <= DURING; p++)

@@ -61,7 +61,11 @@ slot_mark(const struct run *r, size_t *at, enum side side, unsigned int level,
 		asked++;
 		ok += c->outcome == ABD_OK;
 	}
-	return asked == 0 ? ' ' : ok == asked ? '#' : ok > 0 ? '+' : '.';
+	if (asked == 0)
+		return ' ';
+	if (ok == 0)
+		return '.';
+	return ok == asked ? '#' : '+';
 }
 
 void

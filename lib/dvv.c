@@ -91,7 +91,7 @@ dvv_merge(struct dvv *d, const struct dvv *from, size_t limit,
     uint64_t *discarded)
 {
 	struct dvv out = { 0 };
-	const struct dvv_version *a, *b;
+	const struct dvv_version *v;
 	uint64_t gone = 0;
 	size_t i = 0, k = 0;
 	int c;
@@ -99,18 +99,15 @@ dvv_merge(struct dvv *d, const struct dvv *from, size_t limit,
 	if (room(&out, d->cnt + from->cnt) == -1)
 		return -1;
 	while (i < d->cnt || k < from->cnt) {
-		a = i < d->cnt ? &d->versions[i] : NULL;
-		b = k < from->cnt ? &from->versions[k] : NULL;
-		c = a == NULL ? -1 : b == NULL ? 1 :
-		    stamp_cmp(&a->stamp, &b->stamp);
-		i += c >= 0;
-		k += c <= 0;
+		c = k == from->cnt ? 1 : i == d->cnt ? -1 :
+		    stamp_cmp(&d->versions[i].stamp, &from->versions[k].stamp);
+		v = c >= 0 ? &d->versions[i++] : &from->versions[k++];
+		k += c == 0;
 		/* Only one side has it: the other may have replaced it. */
-		if (c > 0 && dvv_covers(from, a->node, a->counter))
+		if (c != 0 && dvv_covers(c > 0 ? from : d, v->node,
+		    v->counter))
 			continue;
-		if (c < 0 && dvv_covers(d, b->node, b->counter))
-			continue;
-		if (keep(&out, c >= 0 ? a : b, limit, &gone) == -1) {
+		if (keep(&out, v, limit, &gone) == -1) {
 			dvv_release(&out);
 			return -1;
 		}

@@ -62,7 +62,7 @@ grow(struct regstore *s)
 	size_t cnt = s->chains_cnt == 0 ? 64 : s->chains_cnt * 2;
 	struct regstore_key **chains, *k, *next;
 
-	if ((chains = calloc(cnt, sizeof(*chains))) == NULL)
+	if ((chains = calloc(cnt, sizeof(void *))) == NULL)
 		return -1;
 	for (size_t i = 0; i < s->chains_cnt; i++)
 		for (k = s->chains[i]; k != NULL; k = next) {

@@ -133,6 +133,7 @@ refused_at_once() {
 	done
 }
 
+# shellcheck disable=SC2034	# wait_until reads $watch
 @test "cap-demo node: a crash at any write or sync loses nothing acknowledged" {
 	local n acked i
 	for fault in write sync; do
@@ -140,7 +141,8 @@ refused_at_once() {
 			rm -rf d
 			spawn env DSUTILS_FAULT=$fault:$n:kill \
 			    cap-demo node -q -C d -i 1 -n 1
-			local victim=$spawned watch=$spawned
+			local victim=$spawned
+			watch=$spawned
 			acked=0
 			wait_until 5 test -S d/n1/client || :
 			while [ $acked -lt 8 ] && alive "$victim" &&
@@ -376,7 +378,8 @@ refused_at_once() {
 	assert_eq "$(json type=run groups <out1)" "$(json type=run groups <out2)"
 	cmp begin1 begin2
 	cap-demo -J -s 98 -W 1s --history h3 >/dev/null || [ $? -le 2 ]
-	! cmp -s begin1 <(cut -f 4,5 h3 | head -n 20)
+	cut -f 4,5 h3 | head -n 20 >begin3
+	run -1 cmp begin1 begin3
 }
 
 @test "cap-demo run --history: lincheck says the same of the files" {

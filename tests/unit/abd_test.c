@@ -227,7 +227,7 @@ happen(struct sim *s, struct event *e)
 	case GIVE_UP:
 		if (o->outcome == -1)
 			end(o, s->v->timeout_fails ? ABD_REFUSED :
-			    abd_give_up(&o->abd), s->now);
+			    (int)abd_give_up(&o->abd), s->now);
 		break;
 	case FORGET:
 		dvv_release(&s->store[e->to]);
@@ -319,7 +319,7 @@ judge(const struct sim *s)
 	enum linz_verdict verdict;
 	struct linz_result r;
 	struct op_history h = { .timed = true };
-	struct op ops[OPS_MAX], *p;
+	struct op ops[OPS_MAX] = { 0 }, *p;
 
 	h.values = op_values_open();
 	h.ops = ops;

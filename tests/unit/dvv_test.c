@@ -102,6 +102,7 @@ test_last_writer(void)
 static void
 test_join(size_t limit)
 {
+	static const uint64_t nothing[DVV_NODES_MAX + 1];
 	struct dvv r[3], x = { 0 }, y = { 0 };
 	unsigned int unequal = 0, backwards = 0;
 	uint64_t clock = 1;
@@ -115,8 +116,7 @@ test_join(size_t limit)
 			if (draw(3) == 0)
 				join(&r[n], &r[draw(3)], limit);
 			else
-				put(&r[n], draw(4) == 0 ? (uint64_t
-				    [DVV_NODES_MAX + 1]){ 0 } : NULL,
+				put(&r[n], draw(4) == 0 ? nothing : NULL,
 				    (uint16_t)(n + 1), ++clock, "v", limit);
 			after = dvv_stamp(&r[n]);
 			backwards += stamp_cmp(&after, &before) < 0;
