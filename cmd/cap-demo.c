@@ -21,7 +21,7 @@
 enum job { RUN = 1, PACELC = 2, PROBE = 4, NODE = 8, GET = 16, PUT = 32 };
 
 enum {
-	OPT_AMNESIA = 256, OPT_DELAYS, OPT_EVENTUAL_GET, OPT_EVENTUAL_PUT,
+	OPT_AMNESIA = 256, OPT_DELAY, OPT_DELAYS, OPT_EVENTUAL_GET, OPT_EVENTUAL_PUT,
 	OPT_GET, OPT_HISTORY, OPT_KEEP_EMPTY, OPT_LINKS, OPT_MAX_SKEW,
 	OPT_NO_WRITE_BACK, OPT_NODE, OPT_PUT, OPT_READY_FD, OPT_REFUSED_EXIT,
 	OPT_REPORT, OPT_SIBLINGS, OPT_SKEW, OPT_TIMEOUT, OPT_WEAK_WRITER
@@ -30,6 +30,7 @@ enum {
 static const struct option options[] = {
 	{ "amnesia", no_argument, NULL, OPT_AMNESIA },
 	{ "consistency", required_argument, NULL, 'c' },
+	{ "delay", required_argument, NULL, OPT_DELAY },
 	{ "delays", required_argument, NULL, OPT_DELAYS },
 	{ "dir", required_argument, NULL, 'C' },
 	{ "eventual-get", required_argument, NULL, OPT_EVENTUAL_GET },
@@ -75,6 +76,7 @@ static const struct { int option, jobs; } known[] = {
 	{ 'r', RUN | PACELC | PROBE },
 	{ 's', RUN | PACELC | PROBE },
 	{ OPT_AMNESIA, RUN },
+	{ OPT_DELAY, RUN },
 	{ OPT_DELAYS, PACELC },
 	{ OPT_EVENTUAL_GET, PROBE }, { OPT_EVENTUAL_PUT, PROBE },
 	{ OPT_GET, PROBE }, { OPT_PUT, PROBE },
@@ -100,9 +102,8 @@ usage(FILE *to)
 	    "[-p shape] [-r rate]\n"
 	    "          [-s seed] [-W duration] [--history file] "
 	    "[--report file] [--siblings]\n"
-	    "          [--timeout time] [--max-skew time] [--skew node=time] "
-	    "[--amnesia]\n"
-	    "          [--no-write-back] [--weak-writer]\n"
+	    "          [--delay time] [--timeout time] [--max-skew time] [--skew node=time]\n"
+	    "          [--amnesia] [--no-write-back] [--weak-writer]\n"
 	    "       cap-demo pacelc [-Jqv] [-C dir] [-n replicas] [-r rate] "
 	    "[-s seed] [-W duration]\n"
 	    "          [--delays list] [--timeout time]\n"
@@ -264,6 +265,10 @@ long_option(struct options *o, int ch)
 {
 	switch (ch) {
 	case OPT_AMNESIA: o->amnesia = true; break;
+	case OPT_DELAY:
+		o->delay_ns = duration("--delay", optarg, 0,
+		    200 * NUM_NS_PER_MS);
+		break;
 	case OPT_DELAYS: set_delays(o, optarg); break;
 	case OPT_EVENTUAL_GET: o->eventual_get = optarg; break;
 	case OPT_EVENTUAL_PUT: o->eventual_put = optarg; break;

@@ -34,6 +34,7 @@ struct options {
 	uint64_t seed;
 	bool json, quiet, verbose;
 	const char *history, *report;
+	int64_t delay_ns;		/* on all links, one way */
 	int64_t timeout_ns;		/* of one operation */
 	bool has_timeout;
 

@@ -66,7 +66,7 @@ forget(struct run *r)
 		(void)strlcat(names, name, sizeof(names));
 	}
 	net_tell(&r->net, NULL, "partition %s mode drop", names);
-	load_until(r, r->heal_ns + (r->end_ns - r->heal_ns) / 2, AFTER);
+	load_until(r, run_now(r) + (r->end_ns - r->heal_ns) / 2, AFTER);
 }
 
 static void
@@ -74,6 +74,9 @@ load_all(struct run *r)
 {
 	const struct options *o = r->o;
 
+	if (o->delay_ns > 0)
+		net_tell(&r->net, NULL, "delay all all %jdus",
+		    (intmax_t)(o->delay_ns / NUM_NS_PER_US));
 	/*
 	 * Reads must meet half a write for this one to show: what n1 stores is
 	 * at n2 long before it reaches the rest, who are a majority without.

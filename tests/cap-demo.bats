@@ -397,6 +397,20 @@ refused_at_once() {
 	assert_match "$output" $'\nstrong: inconclusive\n'
 }
 
+@test "cap-demo run --delay: the cut meets writes half done, some come true later" {
+	local seed unknown=0 revived=0
+	for seed in 1 2 3 4 5 6; do
+		cap-demo -J -s $seed -W 2s --delay 25ms -c strong >out ||
+		    [ $? -eq 2 ]
+		unknown=$((unknown + $(json type=writes keys=strong unknown <out)))
+		revived=$((revived + $(json type=writes keys=strong revived <out)))
+		assert_eq "$(json type=verdict lincheck <out)" linearizable
+		[ $revived -eq 0 ] || break
+	done
+	[ $unknown -gt 0 ]
+	[ $revived -gt 0 ]
+}
+
 @test "cap-demo run: a shape nobody knows, in partsim's words and status" {
 	export TMPDIR=$PWD/tmp
 	mkdir tmp
