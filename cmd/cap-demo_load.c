@@ -28,7 +28,7 @@
 #define SEEN_NS		(10 * NUM_NS_PER_S)
 #define RMW_PERCENT	20
 #define PUT_PERCENT	50
-#define RARE_PERCENT	10		/* so that reads meet half a write */
+#define RARE_PERCENT	10		/* so that reads meet the old state */
 #define WEAK_PERCENT	30		/* of the writes to strong keys */
 
 struct session {
@@ -238,8 +238,8 @@ issue(struct run *r, int64_t due, enum phase phase)
 	c->key = key;
 	c->node = (uint8_t)node;
 	c->modify = both;
-	c->put = !both && draw(&r->random, 100) < (r->o->no_write_back ?
-	    RARE_PERCENT : PUT_PERCENT);
+	c->put = !both && draw(&r->random, 100) < (r->o->no_write_back ||
+	    r->o->amnesia ? RARE_PERCENT : PUT_PERCENT);
 	c->level = (uint8_t)k->level;
 	if (k->class == MIXED_KEYS)
 		c->level = (uint8_t)draw(&r->random, LEVELS);
