@@ -497,7 +497,7 @@ fill_answered(const struct run *r, struct results *res)
 			continue;
 		res->asked[c->level]++;
 		res->unanswered[c->level] += !answered(c) ||
-		    c->end - c->due > r->o->timeout_ns;
+		    c->end - c->start > r->o->timeout_ns;
 	}
 }
 

@@ -89,7 +89,7 @@ load_keys(struct run *r)
 {
 	bool strong = r->o->level != LEVEL_EVENTUAL;
 	bool eventual = r->o->level != LEVEL_STRONG;
-	char name[8];
+	char name[16];
 
 	for (int i = 1; i <= 3 && strong; i++) {
 		(void)snprintf(name, sizeof(name), "s%d", i);

@@ -29,7 +29,7 @@ enum class { STRONG_KEYS, EVENTUAL_KEYS, MIXED_KEYS, REGISTERS,
 #define NO_VALUE	UINT32_MAX	/* a read that found something else */
 
 struct key {
-	char name[16];
+	char name[40];
 	enum class class;
 	enum regwire_level level;	/* of sets and counters */
 };

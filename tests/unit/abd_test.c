@@ -41,7 +41,7 @@ struct sim_op {
 	int64_t call, ret;
 	int outcome;			/* -1: under way */
 	struct abd abd;
-	char value[8], result[8];	/* "" is nil */
+	char value[24], result[24];	/* "" is nil */
 };
 
 struct sim {
