@@ -432,7 +432,8 @@ refused_at_once() {
 }
 
 @test "cap-demo run -C: the directory is kept, -v tells what happens" {
-	run -0 cap-demo -q -v -C kept -s 16 -W 1s
+	run cap-demo -q -v -C kept -s 16 -W 1s
+	assert_match "$status" '^[02]$'		# a short run may show too little
 	[ -s kept/n1/data/log ] && [ -s kept/n3/data/log ]
 	assert_match "$stderr" 'partition majority'
 	[ ! -e kept/control ]
@@ -548,7 +549,7 @@ refused_at_once() {
 @test "cap-demo pacelc: the table fits 80 columns, its options work" {
 	run -0 cap-demo pacelc -s 23 -n 5 -r 60 -W 500ms --delays 0,5ms,10ms \
 	    --timeout 2s -C kept
-	assert_match "$output" 'latency = a \+ b x delay'
+	assert_match "$output" 'fastest tenth = a \+ b x d'
 	assert_match "$output" '5 replicas, no partition, 60 operations/s, seed 23'
 	no_line_longer_than_80 "$output"
 	[ -d kept/n5/data ]
