@@ -476,8 +476,10 @@ judge_lincheck(const struct run *r, enum history which, const char *file,
 enum verdict
 judge_cap(const struct judged *c, unsigned int asked, unsigned int unanswered)
 {
-	if (asked == 0 || c->status < 0)
+	if (c->status < 0)
 		return NOT_ASKED;
+	if (asked == 0)			/* while the network was cut */
+		return INCONCLUSIVE;
 	if (c->status == 0 && unanswered > 0)
 		return BEHAVED_CP;
 	if (c->status == 1 && unanswered == 0)

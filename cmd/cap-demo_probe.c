@@ -462,9 +462,11 @@ probe_main(struct options *o)
 	r.zero = mono_now();
 	load(&r, r.cut_ns, BEFORE);
 	net_cut(&r.net, o->shape, "hold");
+	run_shift(&r, BEFORE);
 	load(&r, r.heal_ns, DURING);
 	net_look(&r.net, false);
 	net_tell(&r.net, NULL, "heal");
+	run_shift(&r, DURING);
 	r.healed_ns = run_now(&r);
 	load(&r, r.end_ns, AFTER);
 	drain(&r);

@@ -69,6 +69,17 @@ forget(struct run *r)
 	load_until(r, run_now(r) + (r->end_ns - r->heal_ns) / 2, AFTER);
 }
 
+void
+run_shift(struct run *r, enum phase ended)
+{
+	int64_t late = run_now(r) - (ended == BEFORE ? r->cut_ns : r->heal_ns);
+
+	if (ended == BEFORE)
+		r->cut_ns += late;
+	r->heal_ns += late;
+	r->end_ns += late;
+}
+
 static void
 load_all(struct run *r)
 {
@@ -88,11 +99,13 @@ load_all(struct run *r)
 	load_begin(r);
 	load_until(r, r->cut_ns, BEFORE);
 	net_cut(&r->net, o->shape, o->amnesia ? "drop" : "hold");
+	run_shift(r, BEFORE);
 	load_until(r, r->heal_ns, DURING);
 	net_look(&r->net, false);
 	if (o->amnesia)
 		forget(r);
 	net_tell(&r->net, NULL, "heal");
+	run_shift(r, DURING);
 	r->healed_ns = run_now(r);
 	load_until(r, r->end_ns, AFTER);
 	load_drain(r, o->timeout_ns + GRACE_NS);

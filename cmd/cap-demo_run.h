@@ -138,6 +138,12 @@ int64_t	run_now(const struct run *r);
 uint64_t	draw(uint64_t *random, uint64_t below);
 double	draw_exp(uint64_t *random);	/* mean 1 */
 
+/* --- cap-demo_run.c ------------------------------------------------------- */
+
+/* A phase ended now: those behind it last as long as they should, however
+ * late they begin. */
+void	run_shift(struct run *r, enum phase ended);
+
 /* --- cap-demo_judge.c: what it amounts to --------------------------------- */
 
 struct cell {				/* phase x side x level */

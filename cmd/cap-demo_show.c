@@ -156,6 +156,12 @@ show_commands(const struct options *o)
 		}
 }
 
+static int64_t
+whole_ms(int64_t ns)
+{
+	return ns / NUM_NS_PER_MS * NUM_NS_PER_MS;
+}
+
 static void
 show_head(const struct run *r)
 {
@@ -169,9 +175,10 @@ show_head(const struct run *r)
 	if (is_probe(r))
 		show_commands(o);
 	printf("%g operations/s: %s before, %s cut, %s healed; patience %s\n\n",
-	    o->rate, num_format_duration(r->cut_ns, a, sizeof(a)),
-	    num_format_duration(r->heal_ns - r->cut_ns, b, sizeof(b)),
-	    num_format_duration(r->end_ns - r->heal_ns, c, sizeof(c)),
+	    o->rate, num_format_duration(whole_ms(r->cut_ns), a, sizeof(a)),
+	    num_format_duration(whole_ms(r->heal_ns - r->cut_ns), b,
+	    sizeof(b)), num_format_duration(whole_ms(r->end_ns - r->heal_ns),
+	    c, sizeof(c)),
 	    num_format_duration(o->timeout_ns, d, sizeof(d)));
 }
 
