@@ -139,13 +139,13 @@ print_rmw(const char *type, const struct rmw *m, int level)
 }
 
 static void
-print_sessions(const struct results *res)
+print_sessions(const struct run *r, const struct results *res)
 {
 	static const char *const names[] = { "read_your_writes",
 	    "monotonic_reads", "monotonic_writes", "writes_follow_reads" };
 	struct json_object *o;
 
-	for (int roaming = 0; roaming < 2; roaming++) {
+	for (int roaming = 0; roaming < 2 && r->sessions_cnt > 0; roaming++) {
 		o = object("sessions");
 		text(o, "clients", roaming ? "roaming" : "sticky");
 		for (int i = 0; i < 4; i++)
@@ -244,7 +244,7 @@ show_json(const struct run *r, const struct results *res)
 		if (res->counters[l].acked > 0)
 			print_rmw("counter", &res->counters[l], l);
 	}
-	print_sessions(res);
+	print_sessions(r, res);
 	print_links(r);
 	print_verdict(res, REGWIRE_STRONG);
 	print_verdict(res, REGWIRE_EVENTUAL);

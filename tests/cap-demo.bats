@@ -604,7 +604,7 @@ seed_keys() {
 	spawn_ready partsim -C idle up -n 2
 	run -127 cap-demo probe -C idle -W 1s --node n1=a --node n2=b \
 	    --get /nonexistent/x --put true
-	run cap-demo probe -C idle -J -W 1s -r 5 --timeout 100ms --node n1=a \
+	run cap-demo probe -C idle -J -s 8 -W 1s -r 30 --timeout 100ms --node n1=a \
 	    --node n2=b --get 'sleep 60' --put 'sleep 60' --keep-empty
 	printf '%s\n' "$output" >out
 	assert_eq "$(json type=phase ok <out | sort -u)" 0
