@@ -619,7 +619,7 @@ seed_keys() {
 	    "$BATS_TEST_DIRNAME/../man/cap-demo.1" |
 	    sed -e '/^\.Ed/d' -e 's/node -C d -i \$i &/node -q -C d -i $i 3>\&- \&/' >example
 	# What a person types comes slower.
-	sed -i '1a until cap-demo put -C d k zero 2>/dev/null; do :; done' example
+	sed -i '1a until { cap-demo put -C d k zero \&\& cap-demo get -C d -i 3 k; } >/dev/null 2>\&1; do :; done' example
 	cat >>example <<-'END'
 		echo "$? $(cap-demo get -C d -c eventual k)"
 		kill %1; wait
