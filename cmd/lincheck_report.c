@@ -139,8 +139,11 @@ report_text(const struct lincheck_report *p)
 	print_key(p);
 	printf("%s\n", linz_anomaly_name(r->anomaly));
 	print_buf("  ", &r->words);
-	printf("%zu of %" PRIu64 " operations show it%s:\n", r->window_cnt,
-	    r->ops, r->window_least ? "" : " (perhaps fewer would)");
+	printf("%zu of %" PRIu64 " operations show it%s%s:\n", r->window_cnt,
+	    r->ops, !r->cropped ? "" : p->r->model == LINZ_LOCK ||
+	    p->r->model == LINZ_MUTEX ? ", whoever held the lock before" :
+	    ", whatever the value was before",
+	    r->window_least ? "" : " (perhaps fewer would)");
 	timeline_text(p);
 	if (p->level != LINZ_REGULAR)
 		print_placed(p);

@@ -36,7 +36,8 @@ linz_out_release(struct linz_out *o)
 	free(o->order);
 	free(o->best);
 	free(o->seed);
-	*o = (struct linz_out){ .want_order = order, .want_best = best };
+	*o = (struct linz_out){ .want_order = order, .want_best = best,
+	    .farthest = UINT32_MAX };
 }
 
 int
@@ -72,9 +73,10 @@ linz_decide(const struct linz_prob *p, enum linz_level level,
 static int
 divide(struct judging *j, bool whole)
 {
+	bool lock = j->b.model == LINZ_LOCK || j->b.model == LINZ_MUTEX;
 	struct linz_prob all = { .ops = j->b.ops, .cnt = j->b.cnt,
 	    .keys = (uint32_t)j->b.keys, .model = j->b.model,
-	    .init = j->conf->init, .v = j->h->values, .parts = j->b.parts };
+	    .init = lock ? 0 : j->conf->init, .v = j->h->values, .parts = j->b.parts };
 	size_t from = 0, to;
 
 	free(j->probs);

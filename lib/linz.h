@@ -110,6 +110,8 @@ struct linz_result {
 	struct linz_step *window;	/* by call; cannot be ordered */
 	size_t window_cnt;
 	bool window_least;	/* nothing could be left out of it any more */
+	bool cropped;	/* it has none whatever the register held before */
+	uint32_t start;		/* cropped: the value that got the farthest */
 	uint32_t culprit;	/* op whose end made it so; UINT32_MAX: none */
 	uint32_t *placed_ops;		/* the longest partial order of them */
 	size_t placed_cnt;

@@ -1,13 +1,16 @@
 /*
  * linz_classify: the anomaly's name, and a sentence for each operation that
  * makes it one.  The window proves that there is no order; this only looks for
- * the best known shape in it.
+ * the best known shape in it, and in no more than WINDOW_MAX operations of one
+ * that could not be made small.
  */
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "linz_priv.h"
+
+#define WINDOW_MAX	64
 
 struct classify {
 	const struct linz_prob *p;	/* all operations of the key */
@@ -245,26 +248,25 @@ find_lost_update(struct classify *c)
 	return 0;
 }
 
-/* Of two reads the later one; best the culprit and the one right before it. */
+/*
+ * In a window without anything to spare, two reads one after the other that
+ * are all that asks for a value: each could be, but not both.
+ */
 static int
 find_inversion(struct classify *c)
 {
 	const struct linz_op *first = NULL, *second = NULL;
 
-	for (size_t i = 0; i < c->cnt; i++)
-		for (size_t j = 0; j < c->cnt; j++) {
-			const struct linz_op *a = &c->w[i], *b = &c->w[j];
-
-			if (a->f != LINZ_READ || b->f != LINZ_READ ||
-			    a->a == b->a || a->key != b->key || !before(a, b) ||
-			    (second != NULL &&
-			    second->src == c->r->culprit &&
-			    (b != second || a->ret < first->ret)))
-				continue;
-			first = a;
-			second = b;
-		}
-	if (first == NULL)
+	for (size_t i = 0; i < c->cnt; i++) {
+		if (!observes(&c->w[i]))
+			continue;
+		if (second != NULL || c->w[i].f != LINZ_READ)
+			return 0;
+		second = first == NULL ? NULL : &c->w[i];
+		first = first == NULL ? &c->w[i] : first;
+	}
+	if (second == NULL || !c->r->window_least || first->a == second->a ||
+	    first->key != second->key || !before(first, second))
 		return 0;
 	c->r->anomaly = LINZ_INVERSION;
 	if (say(c, first, " saw one value and ended before the next began") ==
@@ -518,7 +520,8 @@ linz_classify(const struct linz_prob *p, const struct op_history *h,
     const struct linz_op *ops, size_t cnt, enum linz_level level,
     struct linz_result *r)
 {
-	struct classify c = { p, h, ops, cnt, r };
+	size_t tail = cnt > WINDOW_MAX ? WINDOW_MAX : cnt;
+	struct classify c = { p, h, ops + (cnt - tail), tail, r };
 	int rc = classify(&c);
 
 	if (rc != 0)

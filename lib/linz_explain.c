@@ -5,7 +5,9 @@
  * after its end is cut off (what was open then is indeterminate), after a read
  * is dropped, after a completed operation is only allowed instead of asked
  * for, and after an optional one is dropped whose effect nobody left has seen.
- * So as long as the rest has no order, the whole has none.
+ * So as long as the rest has no order, the whole has none.  The same holds for
+ * what is left when its beginning is cut off, if no state that there can have
+ * been gives the rest an order.
  */
 
 #include <errno.h>
@@ -14,11 +16,12 @@
 
 #include "linz_priv.h"
 
-#define TEST_STATES	20000U		/* a search for each attempt */
+#define TEST_STATES	20000U		/* a search for each attempt, at least */
 #define EXPLAIN_NS	(3 * INT64_C(1000000000))
 #define MEMORY_MAX	(64U << 20)
 #define BEGIN_MIN	16		/* a shorter window is left whole */
 #define BEGIN_TRIES	64		/* writes tried as the first */
+#define STARTS_MAX	12		/* values a window may begin with */
 
 struct explain {
 	const struct linz_prob *p;
@@ -29,21 +32,25 @@ struct explain {
 	struct linz_op *w, *try;	/* the window, an attempt at less */
 	size_t cnt, try_cnt;
 	uint32_t pinned;		/* src of the write it begins with */
+	uint64_t states;		/* for one attempt */
 	bool complete;			/* no attempt was given up */
 	bool texts;			/* there are appends to texts */
+	bool cropped;			/* it may begin with any value */
 };
 
-/* Is there certainly no order of these? */
+/* From this value on, is there certainly no order of these? */
 static int
-test(struct explain *x, const struct linz_op *ops, size_t cnt)
+test_from(struct explain *x, const struct linz_op *ops, size_t cnt,
+    uint32_t init)
 {
 	struct linz_prob p = *x->p;
-	struct linz_limit limit = { x->deadline, MEMORY_MAX, TEST_STATES, 0 };
-	struct linz_out o = { 0 };
+	struct linz_limit limit = { x->deadline, MEMORY_MAX, x->states, 0 };
+	struct linz_out o = { .farthest = UINT32_MAX };
 	int rc;
 
 	p.ops = ops;
 	p.cnt = cnt;
+	p.init = init;
 	rc = linz_decide(&p, x->level, &limit, &o);
 	if (rc == 0) {
 		rc = o.verdict == LINZ_NO;
@@ -51,6 +58,50 @@ test(struct explain *x, const struct linz_op *ops, size_t cnt)
 			x->complete = false;
 	}
 	linz_out_release(&o);
+	return rc;
+}
+
+/*
+ * The values that make a difference to registers at the start: what somebody
+ * asks for, and one that nobody does.  How many; SIZE_MAX: too many.
+ */
+static size_t
+starts(const struct linz_op *ops, size_t cnt, uint32_t *value)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < cnt; i++) {
+		size_t j = 0;
+
+		if (ops[i].f != LINZ_READ && ops[i].f != LINZ_CAS)
+			continue;
+		while (j < n && value[j] != ops[i].a)
+			j++;
+		if (j < n)
+			continue;
+		if (n == STARTS_MAX)
+			return SIZE_MAX;
+		value[n++] = ops[i].a;
+	}
+	value[n++] = LINZ_NOBODYS;
+	return n;
+}
+
+/* Is there certainly no order of these? */
+static int
+test(struct explain *x, const struct linz_op *ops, size_t cnt)
+{
+	uint32_t value[STARTS_MAX + 1];
+	size_t n;
+	int rc = 1;
+
+	if (!x->cropped)
+		return test_from(x, ops, cnt, x->p->init);
+	n = starts(ops, cnt, value);
+	if (n == SIZE_MAX)
+		return 0;
+	for (size_t i = 0; i < n && rc == 1; i++)
+		rc = test_from(x, ops, cnt, value[i]);
 	return rc;
 }
 
@@ -184,28 +235,39 @@ has_texts(const struct explain *x)
 	return false;
 }
 
-/* Drop from try the optional ones that nobody left can have noticed. */
+/*
+ * Drop from try the optional ones that no completed one can have noticed, nor
+ * an optional one that was noticed itself.
+ */
 static int
 sweep(struct explain *x)
 {
 	struct seen s = { 0 };
-	size_t cnt = SIZE_MAX;
-	int rc = 0;
+	bool *keep = calloc(x->try_cnt + 1, sizeof(*keep)), more = true;
+	size_t cnt = 0;
+	int rc = keep == NULL ? -1 : 0;
 
-	if (x->texts)
-		return 0;	/* any text may be part of any other */
-	while (rc == 0 && cnt != x->try_cnt) {
+	/* Any text may be part of any other. */
+	for (size_t i = 0; rc == 0 && i < x->try_cnt; i++)
+		keep[i] = x->texts || !x->try[i].optional;
+	while (rc == 0 && more && !x->texts) {
 		s.cnt = 0;
 		for (size_t i = 0; rc == 0 && i < x->try_cnt; i++)
-			rc = look(x, &x->try[i], &s);
+			if (keep[i])
+				rc = look(x, &x->try[i], &s);
 		if (s.cnt > 0)
 			qsort(s.v, s.cnt, sizeof(*s.v), by_u64);
-		cnt = x->try_cnt;
-		x->try_cnt = 0;
-		for (size_t i = 0; i < cnt; i++)
-			if (!x->try[i].optional || noticed(x, &s, &x->try[i]))
-				x->try[x->try_cnt++] = x->try[i];
+		more = false;
+		for (size_t i = 0; rc == 0 && i < x->try_cnt; i++)
+			if (!keep[i] && noticed(x, &s, &x->try[i]))
+				keep[i] = more = true;
 	}
+	for (size_t i = 0; rc == 0 && i < x->try_cnt; i++)
+		if (keep[i])
+			x->try[cnt++] = x->try[i];
+	if (rc == 0)
+		x->try_cnt = cnt;
+	free(keep);
 	free(s.v);
 	return rc;
 }
@@ -249,6 +311,22 @@ by_i64(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* The window ends with this return, and with whatever returns then. */
+static int
+end_at(struct explain *x, int64_t ret)
+{
+	int rc;
+
+	cut_off(x, ret);
+	for (size_t i = 0; i < x->try_cnt; i++)
+		if (!x->try[i].optional && x->try[i].ret == ret)
+			x->r->culprit = x->try[i].src;
+	rc = sweep(x);
+	if (rc == 0)
+		adopt(x);
+	return rc;
+}
+
 /* Cut the window off after the first return that leaves no order. */
 static int
 first_end(struct explain *x)
@@ -276,19 +354,13 @@ first_end(struct explain *x)
 		else
 			lo = mid + 1;
 	}
-	if (rc != -1) {
-		cut_off(x, rets[hi]);
-		for (size_t i = 0; i < x->try_cnt; i++)
-			if (!x->try[i].optional && x->try[i].ret == rets[hi])
-				x->r->culprit = x->try[i].src;
-		rc = sweep(x);
-		if (rc == 0)
-			rc = test(x, x->try, x->try_cnt);
-		if (rc == 1)
-			adopt(x);
-	}
+	x->complete = x->complete && lo >= hi;
+	if (rc != -1)
+		rc = end_at(x, rets[hi]);
+	if (!x->complete)
+		x->r->culprit = UINT32_MAX;	/* it may have come earlier */
 	free(rets);
-	return rc == -1 ? -1 : 0;
+	return rc;
 }
 
 /* Weaken from..to of the window: 1 it is enough, 0 it is not, -1. */
@@ -399,6 +471,64 @@ begin_late(struct explain *x)
 	return rc == -1 ? -1 : 0;
 }
 
+/*
+ * The window's end alone, so many completed operations of it, the register
+ * holding at first whatever it may.
+ */
+static int
+crop(struct explain *x, int64_t after)
+{
+	int rc;
+
+	x->try_cnt = 0;
+	for (size_t i = 0; i < x->cnt; i++) {
+		struct linz_op o = x->w[i];
+
+		if (!o.optional && (o.ret <= after ||
+		    (o.call <= after && !weaken(x, &o))))
+			continue;
+		x->try[x->try_cnt++] = o;
+	}
+	x->cropped = true;
+	rc = sweep(x);
+	if (rc == 0)
+		rc = test(x, x->try, x->try_cnt);
+	if (rc == 1)
+		adopt(x);
+	else
+		x->cropped = false;
+	return rc;
+}
+
+/* The shortest end, doubled each time, that has no order by itself. */
+static int
+begin_anyhow(struct explain *x)
+{
+	int64_t *rets;
+	size_t n = 0;
+	int rc = 0;
+
+	if (x->cnt < BEGIN_MIN || x->pinned != UINT32_MAX || x->texts ||
+	    x->p->keys != 1 || x->p->model == LINZ_FIFO ||
+	    x->p->model == LINZ_SET || x->p->model == LINZ_LOG ||
+	    x->p->model == LINZ_MULTI_REGISTER)
+		return 0;
+	rets = calloc(x->cnt + 1, sizeof(*rets));
+	if (rets == NULL)
+		return -1;
+	for (size_t i = 0; i < x->cnt; i++)
+		if (!x->w[i].optional)
+			rets[n++] = x->w[i].ret;
+	qsort(rets, n, sizeof(*rets), by_i64);
+	for (size_t k = BEGIN_MIN / 2; rc == 0 && k < n; k *= 2) {
+		if (mono_passed(x->deadline))
+			break;
+		rc = crop(x, rets[n - k - 1]);
+	}
+	free(rets);
+	return rc == -1 ? -1 : 0;
+}
+
 /* Does any other operation of its process come between these two, or beside? */
 static bool
 is_pair(const struct explain *x, size_t a, size_t b)
@@ -427,11 +557,13 @@ drop_pairs(struct explain *x)
 
 	for (size_t a = 0; rc != -1 && a < x->cnt; a++) {
 		rc = 0;
+		if (x->w[a].a != 0 || x->w[a].optional)
+			continue;
 		for (size_t b = a + 1; rc == 0 && b < x->cnt; b++) {
-			if (x->w[b].src == x->r->culprit || !is_pair(x, a, b))
-				continue;
 			if (mono_passed(x->deadline))
 				return 0;
+			if (x->w[b].src == x->r->culprit || !is_pair(x, a, b))
+				continue;
 			x->try_cnt = 0;
 			for (size_t i = 0; i < x->cnt; i++)
 				if (i != a && i != b)
@@ -493,6 +625,7 @@ publish(struct explain *x)
 		    x->w[i].optional };
 	r->window_cnt = x->cnt;
 	r->window_least = x->complete;
+	r->cropped = x->cropped;
 	return 0;
 }
 
@@ -502,7 +635,9 @@ linz_explain(const struct linz_prob *p, const struct op_history *h,
     const struct linz_out *o, struct linz_result *r)
 {
 	struct explain x = { .p = p, .h = h, .level = level, .r = r,
-	    .complete = true, .cnt = p->cnt, .pinned = UINT32_MAX };
+	    .complete = true, .cnt = p->cnt, .pinned = UINT32_MAX,
+	    .states = TEST_STATES + o->states };
+	bool ended = false;
 	int rc = -1, saved;
 
 	x.deadline = mono_after(EXPLAIN_NS);
@@ -516,11 +651,18 @@ linz_explain(const struct linz_prob *p, const struct op_history *h,
 	x.texts = has_texts(&x);
 	if (from_seed(&x, o) == -1)
 		goto out;
-	if (level == LINZ_LINEARIZABLE && first_end(&x) == -1)
+	/* The search knows how far it came; else it is looked for. */
+	if (x.cnt == p->cnt && o->farthest != UINT32_MAX) {
+		if (end_at(&x, p->ops[o->farthest].ret) == -1)
+			goto out;
+		ended = true;
+	}
+	if (level == LINZ_LINEARIZABLE && !ended && first_end(&x) == -1)
 		goto out;
-	if (level == LINZ_LINEARIZABLE && p->keys == 1 && begin_late(&x) == -1)
+	if (level == LINZ_LINEARIZABLE && p->keys == 1 &&
+	    (begin_late(&x) == -1 || begin_anyhow(&x) == -1))
 		goto out;
-	if (level == LINZ_LINEARIZABLE && p->model == LINZ_LOCK &&
+	if (level == LINZ_LINEARIZABLE && p->model == LINZ_LOCK && !x.cropped &&
 	    drop_pairs(&x) == -1)
 		goto out;
 	if (lessen(&x) == -1)

@@ -352,8 +352,7 @@ linz_machine_init(struct linz_machine *m, const struct linz_prob *p)
 	if (m->kind == KIND_SET && init_elements(m) == -1)
 		goto fail;
 	for (uint32_t k = 0; k < p->keys; k++) {
-		if (p->model != LINZ_LOCK && p->model != LINZ_MUTEX)
-			m->cells[k].val = p->init;
+		m->cells[k].val = p->init;
 		if (m->kind == KIND_STR && p->init != OP_NIL) {
 			m->cells[k].d = text_of(p->v, p->init);
 			m->cells[k].val = 1;

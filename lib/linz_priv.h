@@ -50,7 +50,7 @@ struct linz_prob {
 	size_t cnt;
 	uint32_t key0, keys;		/* their keys are key0 .. key0+keys-1 */
 	enum linz_model model;
-	uint32_t init;
+	uint32_t init;			/* of registers; a lock's is 0, free */
 	const struct op_values *v;
 	const struct linz_part *parts;
 };
@@ -82,6 +82,10 @@ struct linz_out {
 	size_t best_cnt;
 	uint32_t *seed;	/* on failure, perhaps: ops that alone show it */
 	size_t seed_cnt;
+	/* Of a search for a linearizable order: what it took, and the first
+	 * op, by return, that could never be placed; UINT32_MAX: not known. */
+	uint64_t states;
+	uint32_t farthest;
 };
 
 void	linz_out_release(struct linz_out *o);	/* keeps what is wanted */
@@ -191,6 +195,8 @@ int	linz_quick(const struct linz_prob *p, enum linz_level level,
 /* Always a verdict, or UNKNOWN with the reason: 0, -1. */
 int	linz_search(const struct linz_prob *p, enum linz_level level,
 	    struct linz_limit *limit, struct linz_out *o);
+
+#define LINZ_NOBODYS	UINT32_MAX	/* a register's value nobody asks for */
 
 /* The best of these for the level. */
 int	linz_decide(const struct linz_prob *p, enum linz_level level,

@@ -113,14 +113,13 @@ static bool
 check(struct quick *q, const struct linz_op *o)
 {
 	const struct linz_part *part;
-	bool lock = q->p->model == LINZ_LOCK || q->p->model == LINZ_MUTEX;
 	const uint32_t *items;
 	size_t cnt;
 
 	switch (o->f) {
 	case LINZ_READ:
 	case LINZ_CAS:
-		return o->a == (lock ? 0 : q->p->init) ||
+		return o->a == q->p->init ||
 		    possible(q, o, o->key, o->a);
 	case LINZ_DEQUEUE:
 		return o->a == OP_NIL || possible(q, o, o->key, o->a);

@@ -370,6 +370,8 @@ arrive(struct search *s)
 
 	if (place_pure(s) == -1 || progress(s) == -1)
 		return -1;
+	if (s->first > s->farthest)
+		s->farthest = s->first;
 	if (s->left == 0)
 		return 1;
 	rc = remember(s);
@@ -409,8 +411,10 @@ linz_search(const struct linz_prob *p, enum linz_level level,
     struct linz_limit *limit, struct linz_out *o)
 {
 	struct search s = { .p = p, .level = level, .limit = limit, .o = o };
+	uint64_t before = limit->states;
 	int rc, saved;
 
+	o->farthest = UINT32_MAX;
 	rc = search_init(&s);
 	o->to_place = s.n;
 	o->placed = 0;
@@ -426,11 +430,19 @@ linz_search(const struct linz_prob *p, enum linz_level level,
 		    0;
 	} else if (rc == 0) {
 		o->verdict = s.stop == LINZ_DECIDED ? LINZ_NO : LINZ_UNKNOWN;
+		/*
+		 * What looks ahead may stop short of what could be placed;
+		 * and a dequeue that has not ended may take anything.
+		 */
+		if (o->verdict == LINZ_NO && level == LINZ_LINEARIZABLE &&
+		    s.longest == NULL && s.m.kind != KIND_FIFO)
+			o->farthest = s.byret[s.farthest];
 	} else if (errno == ENOMEM) {
 		o->verdict = LINZ_UNKNOWN;
 		o->reason = LINZ_MEMORY;
 		rc = 0;
 	}
+	o->states = limit->states - before;
 	saved = errno;
 	search_release(&s);
 	errno = saved;

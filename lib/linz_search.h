@@ -56,6 +56,7 @@ struct search {
 	uint32_t *byret, *rank;
 	uint32_t first;			/* of byret: the first not placed */
 	int64_t bound;			/* its return */
+	uint32_t farthest;		/* the most that first ever was */
 	/* Sequential: chains of processes. */
 	uint32_t *head, *chain;		/* by process, by op */
 	uint32_t *chain_of, *pred;	/* by op; pred NONE: no one before */

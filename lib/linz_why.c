@@ -11,6 +11,7 @@
 #define SEARCH_NS	INT64_C(1000000000)
 #define MEMORY_MAX	(64U << 20)
 #define WHY_MAX		12		/* operations whose refusal is told */
+#define OPS_MAX		5000		/* a longer window is not searched */
 
 struct why {
 	const struct linz_prob *p;
@@ -203,6 +204,34 @@ say_why(struct why *x, const struct linz_prob *p, struct linz_out *o)
 	return rc;
 }
 
+/* Of all values a register may begin with the one that leads the farthest. */
+static int
+best_start(struct why *x, struct linz_prob *p, struct mono deadline)
+{
+	size_t most = 0;
+	bool any = false;
+
+	for (size_t i = 0; i < x->cnt; i++) {
+		struct linz_limit limit = { deadline, MEMORY_MAX,
+		    SEARCH_STATES, 0 };
+		struct linz_out o = { 0 };
+
+		if (x->w[i].f != LINZ_READ && x->w[i].f != LINZ_CAS)
+			continue;
+		p->init = x->w[i].a;
+		if (linz_search(p, x->level, &limit, &o) == -1)
+			return -1;
+		if (!any || o.placed > most) {
+			any = true;
+			most = o.placed;
+			x->r->start = p->init;
+		}
+		linz_out_release(&o);
+	}
+	p->init = x->r->start;
+	return 0;
+}
+
 static int
 longest_order(struct why *x)
 {
@@ -214,6 +243,8 @@ longest_order(struct why *x)
 
 	p.ops = x->w;
 	p.cnt = x->cnt;
+	if (x->r->cropped && best_start(x, &p, limit.deadline) == -1)
+		return -1;
 	rc = linz_search(&p, x->level, &limit, &o);
 	if (rc == 0 && o.best_cnt > 0) {
 		x->r->placed_ops = calloc(o.best_cnt, sizeof(uint32_t));
@@ -237,5 +268,7 @@ linz_why(const struct linz_prob *p, const struct op_history *h,
 {
 	struct why x = { p, h, ops, cnt, level, r };
 
-	return level == LINZ_REGULAR ? 0 : longest_order(&x);
+	if (level == LINZ_REGULAR || cnt > OPS_MAX)
+		return 0;
+	return longest_order(&x);
 }

@@ -15,6 +15,7 @@
 
 #define BRUTE_MAX	8		/* operations the oracle can bear */
 #define OPS_MAX		28		/* the judges among themselves */
+#define WINDOW_MAX	10		/* of a longer history, still bearable */
 #define KEYS		2
 #define TEXT_MAX	64
 #define ITEMS_MAX	OPS_MAX
@@ -622,21 +623,40 @@ order_good(const struct nop *ops, int cnt, enum linz_level level,
 	return true;
 }
 
+/* Is there no order of these, whatever register or lock were at first? */
+static bool
+any_start(const struct nop *w, int n)
+{
+	for (int v = -1; v < OPS_MAX + 1; v++) {
+		struct nstate s;
+
+		state_init(&s);
+		for (int k = 0; k < KEYS; k++) {
+			s.val[k] = v;
+			if (v >= 0 && v < 26)
+				text_put(&s, k, v);
+		}
+		if (brute(w, n, 0, &s, LINZ_LINEARIZABLE))
+			return false;
+	}
+	return true;
+}
+
 static bool
 window_good(const struct nop *ops, enum linz_level level,
     const struct linz_result *r)
 {
-	struct nop w[BRUTE_MAX];
+	struct nop w[WINDOW_MAX];
 	int n = 0;
 
-	if (r->window_cnt == 0 || r->window_cnt > BRUTE_MAX)
+	if (r->window_cnt == 0 || r->window_cnt > WINDOW_MAX)
 		return false;
 	for (size_t i = 0; i < r->window_cnt; i++) {
 		w[n] = ops[r->window[i].op];
 		w[n].optional |= r->window[i].optional;
 		n++;
 	}
-	return !oracle(w, n, level);
+	return r->cropped ? any_start(w, n) : !oracle(w, n, level);
 }
 
 static bool
@@ -829,6 +849,65 @@ among(long count, uint64_t seed, const char *only)
 	}
 }
 
+/* --- windows of longer histories ----------------------------------------- */
+
+static bool
+window_of_long(int *no, int *cropped)
+{
+	struct nop ops[OPS_MAX];
+	struct op_history h;
+	struct linz_result r;
+	struct linz_conf conf = { .model = kind->model,
+	    .deadline = MONO_NEVER, .memory_max = 64U << 20,
+	    .want_window = true };
+	int cnt = generate(ops, OPS_MAX);
+	bool good = true;
+
+	sort_ops(ops, cnt);
+	convert(ops, cnt, &h);
+	if (linz_judge(&h, &conf, &r) == -1)
+		tap_bail("linz_judge");
+	if (r.verdict == LINZ_NO && r.window_cnt <= WINDOW_MAX) {
+		++*no;
+		*cropped += r.cropped;
+		good = window_good(ops, LINZ_LINEARIZABLE, &r);
+	}
+	if (!good) {
+		printf("# the window has an order%s:", r.cropped ?
+		    " (from any value on)" : "");
+		for (size_t i = 0; i < r.window_cnt; i++)
+			printf(" %u%s", r.window[i].op + 1,
+			    r.window[i].optional ? "?" : "");
+		printf("\n");
+		show(ops, cnt);
+	}
+	linz_release(&r);
+	op_history_release(&h);
+	return good;
+}
+
+static void
+windows(long count, uint64_t seed, const char *only)
+{
+	int cropped = 0;
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		int no = 0;
+		long n = 0;
+
+		kind = &kinds[i];
+		if (only != NULL && strcmp(only, kind->name) != 0)
+			continue;
+		rng = seed * UINT64_C(0xa0761d6478bd642f) + i + 1;
+		while (n < count && window_of_long(&no, &cropped))
+			n++;
+		ok(n == count, "%s: what is left of %d longer histories has "
+		    "no order by itself", kind->name, no);
+	}
+	if (only == NULL)
+		ok(cropped > 0, "%d of these begin with any value", cropped);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -837,5 +916,6 @@ main(int argc, char *argv[])
 
 	many(count, seed, argc > 3 ? argv[3] : NULL);
 	among(count, seed, argc > 3 ? argv[3] : NULL);
+	windows(count, seed, argc > 3 ? argv[3] : NULL);
 	return tap_end();
 }
