@@ -20,6 +20,7 @@
 #define WAIT_DEFAULT	(60 * NUM_NS_PER_S)
 #define MEMORY_DEFAULT	(UINT64_C(1) << 30)
 #define MEMORY_MIN	(UINT64_C(1) << 20)
+#define SHOW_NS		NUM_NS_PER_S	/* between two lines of progress */
 
 enum {
 	OPT_INDEPENDENT = 256, OPT_INIT, OPT_LOG_BASE, OPT_MEMORY, OPT_NIL,
@@ -131,6 +132,55 @@ warn_misfit(const struct op_history *h, const struct linz_result *r,
 	return EX_DATAERR;
 }
 
+/* --- progress, for people ------------------------------------------------- */
+
+struct show {
+	struct mono start, next;	/* when it began, is shown again */
+	int64_t wait_ns;
+	bool shown;
+};
+
+static void
+show_progress(void *arg, const struct linz_progress *now)
+{
+	struct show *s = arg;
+	int64_t ns;
+	char left[24];
+
+	if (!mono_passed(s->next))
+		return;
+	ns = mono_now().ns - s->start.ns;
+	s->next = mono_after(SHOW_NS);
+	s->shown = true;
+	fprintf(stderr, "\r%ju of %ju operations placed, %ju states, %ju/s, "
+	    "at most %s left\033[K", (uintmax_t)now->placed,
+	    (uintmax_t)now->to_place, (uintmax_t)now->states,
+	    (uintmax_t)((double)now->states * 1e9 / (double)ns),
+	    num_format_duration(ns > s->wait_ns ? 0 : (s->wait_ns - ns) /
+	    NUM_NS_PER_S * NUM_NS_PER_S, left, sizeof(left)));
+}
+
+/* A line that is redrawn, only where somebody sees it. */
+static void
+begin_show(struct show *s, const struct options *o, struct linz_conf *conf)
+{
+	*s = (struct show){ mono_now(), mono_after(SHOW_NS), o->wait_ns,
+	    false };
+	if (o->quiet || !isatty(STDOUT_FILENO) || !isatty(STDERR_FILENO))
+		return;
+	conf->progress = show_progress;
+	conf->progress_arg = s;
+}
+
+static void
+end_show(const struct show *s)
+{
+	if (s->shown)
+		fputs("\r\033[K", stderr);
+}
+
+/* --- the verdict ---------------------------------------------------------- */
+
 /* -c all: the strongest level that holds, with what the strongest one said. */
 static int
 judge_all(struct op_history *h, const struct linz_conf *conf,
@@ -215,6 +265,7 @@ check(const struct options *o, const char *name)
 	struct linz_result r;
 	struct hist_note note = { 0 };
 	struct mono start = mono_now();
+	struct show show;
 	int rc = read_file(o, name, &h, &note), status;
 
 	if (rc != EX_OK)
@@ -225,9 +276,11 @@ check(const struct options *o, const char *name)
 	conf.deadline = mono_after(o->wait_ns);
 	conf.want_order = o->verbose && !o->quiet;
 	conf.want_window = !o->quiet || o->svg != NULL;
+	begin_show(&show, o, &conf);
 	rc = linz_judge(&h, &conf, &r);
 	if (rc == 0 && o->all)
 		rc = judge_all(&h, &conf, &r, &levels);
+	end_show(&show);
 	if (rc == -1 && errno != EBADMSG)
 		err(EX_OSERR, "%s", name);
 	if (rc == -1) {
@@ -239,8 +292,6 @@ check(const struct options *o, const char *name)
 		print_report(o, &p, mono_now().ns - start.ns);
 		status = r.verdict == LINZ_YES ? EX_OK :
 		    strcmp(p.verdict, "unknown") == 0 ? EX_NOVERDICT : EX_NO;
-		if (r.verdict == LINZ_UNKNOWN)
-			status = EX_NOVERDICT;
 	}
 	linz_release(&r);
 	op_history_release(&h);

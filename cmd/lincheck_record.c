@@ -4,8 +4,10 @@
  * The start is stamped before the command can have begun, the end after it
  * was seen to be gone, both on the monotonic clock.  One write to a file
  * opened for appending, under a lock, so that a short one can be undone: lines
- * of many clients never mix.  Whatever leaves the outcome open (a signal, the
- * limit, any status not listed) is recorded as indeterminate.
+ * of many clients never mix.  A line that was left without its end (by a full
+ * disk and a crash) is closed first: it is then seen as broken, and alone.
+ * Whatever leaves the outcome open (a signal, the limit, any status not listed)
+ * is recorded as indeterminate.
  */
 
 #include <sys/file.h>
@@ -50,6 +52,7 @@ struct record {
 	sigset_t mask;			/* of signals, as we were given it */
 	int64_t start_ns, end_ns;
 	bool cut;			/* no longer waited for, or too long */
+	int out_errno;			/* our own output could not be written */
 	int status;			/* of wait(2) */
 };
 
@@ -200,10 +203,10 @@ take(struct record *r)
 	if (r->result.len + (size_t)n > RESULT_MAX ||
 	    buf_put(&r->result, data, (size_t)n) == -1)
 		r->cut = true;
-	for (; done < n; done += w) {
+	for (; done < n && r->out_errno == 0; done += w) {
 		w = write(STDOUT_FILENO, data + done, (size_t)(n - done));
 		if (w == -1 && errno != EINTR)
-			break;		/* our reader is gone; go on */
+			r->out_errno = errno;	/* the command goes on */
 		if (w == -1)
 			w = 0;
 	}
@@ -339,9 +342,19 @@ make_line(struct record *r, char *const *operand, enum op_class class,
 	need(buf_put_byte(line, '\n'));
 }
 
+/* Does the file end within a line? */
+static bool
+torn(const struct record *r, const struct stat *st)
+{
+	char last;
+
+	return S_ISREG(st->st_mode) && st->st_size > 0 &&
+	    pread(r->fd, &last, 1, st->st_size - 1) == 1 && last != '\n';
+}
+
 /* All of it or nothing. */
 static void
-append(struct record *r, const struct buf *line)
+append(struct record *r, struct buf *line)
 {
 	struct stat st;
 	ssize_t n;
@@ -352,6 +365,11 @@ append(struct record *r, const struct buf *line)
 			err(exit_status(errno), "%s", r->history);
 	if (fstat(r->fd, &st) == -1)
 		err(exit_status(errno), "%s", r->history);
+	if (torn(r, &st)) {
+		need(buf_put_byte(line, 0));
+		memmove(line->data + 1, line->data, line->len - 1);
+		line->data[0] = '\n';
+	}
 	do
 		n = write(r->fd, line->data, line->len);
 	while (n == -1 && errno == EINTR);
@@ -405,8 +423,7 @@ record_main(int argc, char *argv[])
 	(void)snprintf(parent, sizeof(parent), "%jd", (intmax_t)getppid());
 	if (r.process == NULL)
 		r.process = parent;
-	r.fd = open(r.history, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC,
-	    0600);
+	r.fd = open(r.history, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
 	if (r.fd == -1)
 		err(errno == ENOENT ? EX_CANTCREAT : exit_status(errno), "%s",
 		    r.history);
@@ -429,6 +446,9 @@ record_main(int argc, char *argv[])
 		    "%s", r.command[0]);
 	if (r.cut)
 		return EX_UNKNOWN;
+	/* Who asked for less is served. */
+	if (r.out_errno != 0 && r.out_errno != EPIPE)
+		errc(EX_IOERR, r.out_errno, "stdout");
 	return WIFEXITED(r.status) ? WEXITSTATUS(r.status) :
 	    128 + WTERMSIG(r.status);
 }

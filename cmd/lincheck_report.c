@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <json-c/json.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,6 +105,22 @@ print_levels(const struct lincheck_report *p)
 	printf("\n");
 }
 
+/* What a cropped window begins with: of a lock, who holds it. */
+static void
+print_start(const struct lincheck_report *p)
+{
+	bool lock = p->r->model == LINZ_LOCK || p->r->model == LINZ_MUTEX;
+	struct buf b = { 0 };
+
+	if (lock) {
+		printf(p->r->start == 0 ? "a release" : "an acquire");
+		return;
+	}
+	need(op_print(p->h->values, p->r->start, VALUE_MAX, &b));
+	printf("a write of %.*s", (int)b.len, b.data);
+	buf_release(&b);
+}
+
 /* The longest order, its end if it is long. */
 static void
 print_placed(const struct lincheck_report *p)
@@ -111,7 +128,13 @@ print_placed(const struct lincheck_report *p)
 	const struct linz_result *r = p->r;
 	size_t from = r->placed_cnt > ORDER_MAX ? r->placed_cnt - ORDER_MAX : 0;
 
+	if (r->placed_cnt == 0 && r->why.len == 0)
+		return;			/* it would take too long */
 	printf("the longest order places %zu of them", r->placed_cnt);
+	if (r->cropped) {
+		printf(", after ");
+		print_start(p);
+	}
 	if (r->placed_cnt > 0)
 		printf(": ");
 	if (from > 0)
@@ -153,17 +176,22 @@ void
 report_order(const struct lincheck_report *p)
 {
 	const struct linz_result *r = p->r;
-	size_t len;
+	struct buf b = { 0 };
 
 	for (size_t i = 0; i < r->order_cnt; i++) {
 		const struct op *o = &p->h->ops[r->order[i].op];
+		size_t len;
+		const char *name = op_text(p->h->values, o->proc, &len);
 
-		printf("%u\t%s\t", o->call_line,
-		    op_kind(p->h->values, o->proc) == OP_KIND_NIL ? "-" :
-		    op_text(p->h->values, o->proc, &len));
+		b.len = 0;
+		need(op_kind(p->h->values, o->proc) == OP_KIND_NIL ?
+		    buf_put_str(&b, "-") : op_print_text(name, len, false,
+		    NAME_MAX, &b));
+		printf("%u\t%.*s\t", o->call_line, (int)b.len, b.data);
 		print_op(p->h, r->order[i].op);
 		printf("\n");
 	}
+	buf_release(&b);
 }
 
 /* --- JSON ---------------------------------------------------------------- */
@@ -189,10 +217,15 @@ text(const char *s, size_t len)
 	return made(json_object_new_string_len(s == NULL ? "" : s, (int)len));
 }
 
+/* What is not UTF-8 (a file's name) must not end up in JSON. */
 static void
 put_text(struct json_object *to, const char *name, const char *s)
 {
-	put(to, name, text(s, strlen(s)));
+	struct buf b = { 0 };
+
+	need(op_print_text(s, strlen(s), false, SIZE_MAX / 2, &b));
+	put(to, name, text((const char *)b.data, b.len));
+	buf_release(&b);
 }
 
 static void
@@ -283,9 +316,13 @@ put_failure(struct json_object *j, const struct lincheck_report *p)
 		one = op_json(p->h, r->window[i].op);
 		put(one, "culprit", made(json_object_new_boolean(
 		    r->window[i].op == r->culprit)));
+		put(one, "needed", made(json_object_new_boolean(
+		    !r->window[i].optional)));
 		need(json_object_array_add(window, one));
 	}
 	put(j, "window", window);
+	put(j, "least", made(json_object_new_boolean(r->window_least)));
+	put(j, "whatever_before", made(json_object_new_boolean(r->cropped)));
 	for (size_t i = 0; i < r->placed_cnt; i++)
 		need(json_object_array_add(placed, made(json_object_new_int64(
 		    p->h->ops[r->placed_ops[i]].call_line))));

@@ -16,6 +16,7 @@
 #define COLUMNS		80
 #define NAME_MAX_COLS	10
 #define OPS_MAX		16		/* operations drawn */
+#define LIST_MAX	100		/* operations listed */
 #define LABEL_MAX	24
 
 struct bar {
@@ -31,7 +32,8 @@ struct bar {
 struct diagram {
 	const struct lincheck_report *p;
 	struct bar bars[OPS_MAX];
-	int bars_cnt, rows, left_out;
+	int bars_cnt, rows;
+	size_t left_out;
 	struct { char name[NAME_MAX_COLS + 1]; uint32_t proc; int last; }
 	    row[OPS_MAX];
 	int points;
@@ -43,6 +45,20 @@ struct point {
 	int bar;
 	bool ret;
 };
+
+/* A column a character: what is not ASCII becomes one question mark. */
+static void
+narrow(char *s)
+{
+	char *out = s;
+
+	for (; *s != '\0'; s++)
+		if (((unsigned char)*s & 0xc0) != 0x80)
+			*out++ = *s;
+		else if (out[-1] != '?')
+			out[-1] = '?';
+	*out = '\0';
+}
 
 /* "write 3" and "w3"; the heading names the key. */
 static void
@@ -59,6 +75,7 @@ set_label(struct diagram *d, struct bar *b)
 	if (linz_describe(&one, 0, LABEL_MAX, &t) == -1 ||
 	    buf_put_byte(&t, 0) == -1)
 		err(EX_OSERR, NULL);
+	narrow((char *)t.data);
 	p = (const char *)t.data;
 	value = strstr(p, " -> ");
 	if (value != NULL) {
@@ -80,15 +97,21 @@ take_bars(struct diagram *d)
 {
 	const struct linz_result *r = d->p->r;
 	size_t from = r->window_cnt > OPS_MAX ? r->window_cnt - OPS_MAX : 0;
+	size_t culprit = r->window_cnt;
 
-	d->left_out = (int)from;
+	d->left_out = from;
+	for (size_t i = 0; i < from; i++)
+		if (r->window[i].op == r->culprit)
+			culprit = i;
 	for (size_t i = from; i < r->window_cnt; i++) {
 		struct bar *b = &d->bars[d->bars_cnt++];
-		const struct op *o = &d->p->h->ops[r->window[i].op];
+		uint32_t op = r->window[i == from && culprit < from ? culprit :
+		    i].op;
+		const struct op *o = &d->p->h->ops[op];
 
-		*b = (struct bar){ .op = r->window[i].op, .call = o->call,
+		*b = (struct bar){ .op = op, .call = o->call,
 		    .ret = o->ret, .open = o->ret == OP_NEVER,
-		    .culprit = r->window[i].op == r->culprit };
+		    .culprit = op == r->culprit };
 		set_label(d, b);
 	}
 }
@@ -112,11 +135,11 @@ set_rows(struct diagram *d)
 			d->rows++;
 			d->row[r].proc = proc;
 			if (op_print(d->p->h->values, proc, NAME_MAX_COLS,
-			    &t) == -1)
+			    &t) == -1 || buf_put_byte(&t, 0) == -1)
 				err(EX_OSERR, NULL);
-			(void)snprintf(d->row[r].name,
-			    sizeof(d->row[r].name), "%.*s", (int)t.len,
-			    t.data);
+			narrow((char *)t.data);
+			(void)strlcpy(d->row[r].name, (char *)t.data,
+			    sizeof(d->row[r].name));
 			buf_release(&t);
 		}
 		d->row[r].last = i;
@@ -224,17 +247,42 @@ print_line_numbers(const struct op *o)
 
 /* Seconds since the first call that is shown. */
 static void
-print_times(const struct diagram *d, const struct op *o)
+print_times(const struct op *o, int64_t first)
 {
-	double from = (double)(o->call - d->bars[0].call) / 1e9;
+	double from = (double)(o->call - first) / 1e9;
 
-	if (!d->p->h->timed)
-		return;
 	if (o->ret == OP_NEVER)
 		printf(" [%.6f, ?]", from);
 	else
-		printf(" [%.6f, %.6f]", from,
-		    (double)(o->ret - d->bars[0].call) / 1e9);
+		printf(" [%.6f, %.6f]", from, (double)(o->ret - first) / 1e9);
+}
+
+static void
+list(const struct lincheck_report *p)
+{
+	const struct linz_result *r = p->r;
+	size_t from = r->window_cnt > LIST_MAX ? r->window_cnt - LIST_MAX : 0;
+	int64_t first = p->h->ops[r->window[from].op].call;
+	struct buf t = { 0 };
+
+	if (from > 0)
+		printf("  (%zu before these)\n", from);
+	for (size_t i = from; i < r->window_cnt; i++) {
+		uint32_t op = r->window[i].op;
+		const struct op *o = &p->h->ops[op];
+
+		t.len = 0;
+		if (linz_describe(p->h, op, 200, &t) == -1)
+			err(EX_OSERR, NULL);
+		print_line_numbers(o);
+		printf("%.*s", (int)t.len, t.data);
+		if (p->h->timed)
+			print_times(o, first);
+		printf("%s%s\n", o->ret == OP_NEVER ? " indeterminate" :
+		    r->window[i].optional ? " (no help)" : "",
+		    op == r->culprit ? " <- no order from here on" : "");
+	}
+	buf_release(&t);
 }
 
 static void
@@ -256,7 +304,6 @@ timeline_text(const struct lincheck_report *p)
 {
 	char line[COLUMNS + 2 * OPS_MAX + 2];
 	struct diagram d;
-	struct buf t = { 0 };
 	int name_cols, end;
 
 	lay_out(&d, p, &name_cols);
@@ -271,21 +318,8 @@ timeline_text(const struct lincheck_report *p)
 		printf("%-*s  %.*s\n", name_cols, d.row[r].name, end, line);
 	}
 	if (d.left_out > 0)
-		printf("  (%d operations before these are not shown)\n",
-		    d.left_out);
-	for (int i = 0; i < d.bars_cnt; i++) {
-		const struct op *o = &p->h->ops[d.bars[i].op];
-
-		t.len = 0;
-		if (linz_describe(p->h, d.bars[i].op, 200, &t) == -1)
-			err(EX_OSERR, NULL);
-		print_line_numbers(o);
-		printf("%.*s", (int)t.len, t.data);
-		print_times(&d, o);
-		printf("%s%s\n", d.bars[i].open ? " indeterminate" : "",
-		    d.bars[i].culprit ? " <- no order from here on" : "");
-	}
-	buf_release(&t);
+		printf("  (the diagram leaves out %zu of them)\n", d.left_out);
+	list(p);
 }
 
 /* --- SVG ----------------------------------------------------------------- */

@@ -111,9 +111,9 @@ extent(struct hist_reader *r, bool json)
 	return c == -2 ? -1 : 0;
 }
 
-/* Step over #tag, and over #_ with the map behind it (*drop). */
+/* Step over #tag; #_ discards one more form. */
 static int
-skip_tag(struct hist_reader *r, bool *drop)
+skip_tag(struct hist_reader *r, int *discard)
 {
 	int c;
 
@@ -121,7 +121,7 @@ skip_tag(struct hist_reader *r, bool *drop)
 	c = at(r, 0);
 	if (c == '_') {
 		skip(r, 1);
-		*drop = true;
+		++*discard;
 		return 0;
 	}
 	if (c == '{')
@@ -131,48 +131,119 @@ skip_tag(struct hist_reader *r, bool *drop)
 	return c == -2 ? -1 : 0;
 }
 
+/* A bracket around maps. */
+static int
+bracket(struct hist_reader *r, char c)
+{
+	bool opens = c == '[' || c == '(';
+
+	if (opens && r->opened == HIST_CONTAINERS)
+		return hist_bad(r, r->src.line, "maps nested in more than %d "
+		    "lists", HIST_CONTAINERS);
+	if (opens) {
+		if (r->opened == 0)
+			r->opened_line = r->src.line;
+		r->open_with[r->opened++] = c;
+	} else if (r->opened == 0 ||
+	    r->open_with[--r->opened] != (c == ']' ? '[' : '(')) {
+		return hist_bad(r, r->src.line, "a %c that closes nothing", c);
+	}
+	skip(r, 1);
+	return 0;
+}
+
+/* The input ends; within a container that is no end: 0, -1. */
+static int
+finish(struct hist_reader *r)
+{
+	if (r->opened > 0)
+		return hist_bad(r, r->opened_line, "the %c here is never "
+		    "closed: the file was cut off", r->open_with[0]);
+	return 0;
+}
+
+/* Behind #_: anything but a bracketed form. */
+static int
+skip_scalar(struct hist_reader *r)
+{
+	bool text = at(r, 0) == '"';
+	int c;
+
+	skip(r, 1);
+	while ((c = at(r, 0)) >= 0 && (text || (c > ' ' &&
+	    strchr(",;\"()[]{}", c) == NULL))) {
+		if (text && c == '\\' && at(r, 1) >= 0)
+			skip(r, 1);
+		skip(r, 1);
+		if (text && c == '"')
+			break;
+	}
+	return c == -2 ? -1 : 0;
+}
+
+/* A form that #_ discards: 1 done, 0 the input ends within, -1. */
+static int
+discard_form(struct hist_reader *r, int c)
+{
+	ssize_t n;
+
+	if (c != '{' && c != '[' && c != '(')
+		return skip_scalar(r) == -1 ? -1 : 1;
+	n = extent(r, false);
+	if (n > 0)
+		skip(r, (size_t)n);
+	return n > 0 ? 1 : (int)n;
+}
+
+/* What stands between maps: 1 stepped over, 0 it is a map or the end, -1. */
+static int
+between(struct hist_reader *r, bool json, int c, int *discard)
+{
+	if (c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == ',') {
+		skip(r, 1);
+		return 1;
+	}
+	if (!json && c == ';')
+		return skip_comment(r) == -1 ? -1 : 1;
+	if (!json && c == '#')
+		return skip_tag(r, discard) == -1 ? -1 : 1;
+	if (*discard > 0 && strchr("])}", c) == NULL) {
+		--*discard;
+		return discard_form(r, c);
+	}
+	if (c == '[' || c == ']' || (!json && (c == '(' || c == ')')))
+		return bracket(r, (char)c) == -1 ? -1 : 1;
+	return 0;
+}
+
 int
 hist_form(struct hist_reader *r, bool json, char **text, size_t *len,
     uint64_t *line)
 {
-	bool drop = false;
+	int c, discard = 0, rc = 1;
 	ssize_t n;
-	int c;
 
-	for (;;) {
+	while (rc == 1) {
 		c = at(r, 0);
-		if (c == -1)
-			return 0;
-		if (c == -2)
-			return -1;
-		if (c == ' ' || c == '\t' || c == '\n' || c == '\r' ||
-		    c == ',' || c == '[' || c == ']' ||
-		    (!json && (c == '(' || c == ')'))) {
-			skip(r, 1);
-		} else if (!json && c == ';') {
-			if (skip_comment(r) == -1)
-				return -1;
-		} else if (!json && c == '#') {
-			if (skip_tag(r, &drop) == -1)
-				return -1;
-		} else if (c != '{') {
-			return hist_bad(r, r->src.line, "expected a map, "
-			    "found the byte 0x%02x", (unsigned int)c);
-		} else {
-			n = extent(r, json);
-			if (n == -1)
-				return -1;
-			if (n == 0) {
-				r->note->dropped = r->src.line;
-				return 0;
-			}
-			*text = r->src.data + r->src.pos;
-			*len = (size_t)n;
-			*line = r->src.line;
-			skip(r, (size_t)n);
-			if (!drop)
-				return 1;
-			drop = false;
-		}
+		if (c < 0)
+			return c == -2 ? -1 : finish(r);
+		rc = between(r, json, c, &discard);
 	}
+	if (rc == -1)
+		return -1;
+	if (c != '{' && discard == 0)
+		return hist_bad(r, r->src.line, "expected a map, found the "
+		    "byte 0x%02x", (unsigned int)c);
+	n = c == '{' ? extent(r, json) : 0;
+	if (n == -1)
+		return -1;
+	if (n == 0) {
+		r->note->dropped = r->src.line;
+		return finish(r);
+	}
+	*text = r->src.data + r->src.pos;
+	*len = (size_t)n;
+	*line = r->src.line;
+	skip(r, (size_t)n);
+	return 1;
 }

@@ -244,10 +244,17 @@ object(struct hist_reader *r, struct json_tokener *tok, const char *text,
 	json_tokener_reset(tok);
 	if (len > INT_MAX)
 		return hist_bad(r, line, "record too long");
+	/* The parser would stop at it, and give what it has so far. */
+	if (memchr(text, '\0', len) != NULL)
+		return hist_bad(r, line, "not JSON: a NUL byte");
 	j = json_tokener_parse_ex(tok, text, (int)len);
 	if (j == NULL)
 		return hist_bad(r, line, "not JSON: %s",
 		    json_tokener_error_desc(json_tokener_get_error(tok)));
+	if (!json_object_is_type(j, json_type_object)) {
+		json_object_put(j);
+		return hist_bad(r, line, "not JSON: no object");
+	}
 	collect(j, &m);
 	is_interval = m.has[M_START];
 	if (r->h->cnt > 0 && is_interval != r->h->timed)
@@ -272,6 +279,7 @@ hist_json_read(struct hist_reader *r)
 		errno = ENOMEM;
 		return -1;
 	}
+	json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
 	while ((rc = hist_form(r, true, &text, &len, &line)) == 1) {
 		rc = object(r, tok, text, len, line);
 		if (rc == -1)

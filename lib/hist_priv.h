@@ -18,6 +18,8 @@ struct hist_src {
 	bool eof;
 };
 
+#define HIST_CONTAINERS	8		/* brackets around all maps */
+
 struct hist_reader {
 	struct hist_src src;
 	const struct hist_conf *conf;
@@ -30,6 +32,9 @@ struct hist_reader {
 	uint32_t *stack;		/* items of lists being read */
 	size_t stack_cnt, stack_cap;
 	struct buf scratch;
+	char open_with[HIST_CONTAINERS];	/* hist_form: not yet closed */
+	int opened;
+	uint64_t opened_line;		/* of the outermost */
 };
 
 enum hist_type { HIST_INVOKE, HIST_OK, HIST_FAIL, HIST_INFO };
@@ -74,7 +79,8 @@ int	hist_time(const char *text, size_t len, int64_t *ns);
 /*
  * The next map of a stream of EDN or JSON, with tags before it, containers and
  * comments around it stripped: 1 and the bytes, good until the next call; 0 at
- * the end; -1.  An unterminated one is noted as dropped.
+ * the end; -1.  An unterminated one is noted as dropped, but within a container
+ * it is an error, as is the container's missing end.
  */
 int	hist_form(struct hist_reader *r, bool json, char **text, size_t *len,
 	    uint64_t *line);

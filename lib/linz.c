@@ -327,7 +327,8 @@ linz_judge(struct op_history *h, const struct linz_conf *conf,
 	int rc = -1, saved;
 
 	*r = (struct linz_result){ .culprit = UINT32_MAX };
-	j.limit = (struct linz_limit){ conf->deadline, conf->memory_max, 0, 0 };
+	j.limit = (struct linz_limit){ conf->deadline, conf->memory_max, 0, 0,
+	    conf };
 	if (linz_bind(h, conf, &j.b, r) == -1)
 		goto out;
 	r->model = j.b.model;

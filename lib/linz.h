@@ -71,6 +71,11 @@ enum linz_reason {
 	LINZ_OVERLAP,		/* a process overlaps itself */
 };
 
+struct linz_progress {			/* of the key being searched */
+	uint64_t placed, to_place;	/* the most so far */
+	uint64_t states;		/* of all keys */
+};
+
 struct linz_conf {
 	enum linz_model model;
 	enum linz_level level;
@@ -82,6 +87,9 @@ struct linz_conf {
 	uint64_t states_max;		/* configurations, 0: no limit */
 	bool want_order;		/* a witness on success */
 	bool want_window;		/* an explanation on failure */
+	/* Called every few hundred steps of a long search, unless NULL. */
+	void (*progress)(void *arg, const struct linz_progress *now);
+	void *progress_arg;
 };
 
 struct linz_step {			/* of an order or a window */

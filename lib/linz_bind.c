@@ -134,7 +134,8 @@ list_push(struct linz_bound *b, uint32_t id)
 
 /*
  * The items of a list; of a text, what newlines divide when there are any,
- * else tabs, else blanks.  They stay in b->list until the next call.
+ * else tabs, else blanks, as far as these are not part of any item that was
+ * ever put there.  They stay in b->list until the next call.
  */
 static int
 items(struct op_history *h, struct linz_bound *b, uint32_t id)
@@ -162,11 +163,12 @@ items(struct op_history *h, struct linz_bound *b, uint32_t id)
 	if (copy == NULL)
 		return -1;
 	memcpy(copy, text, len);
-	sep = ' ';
-	if (memchr(copy, '\n', len) != NULL)
-		sep = '\n';
-	else if (memchr(copy, '\t', len) != NULL)
+	sep = '\n';
+	if (memchr(copy, '\n', len) == NULL && !b->with_tab &&
+	    (b->with_blank || memchr(copy, '\t', len) != NULL))
 		sep = '\t';
+	else if (memchr(copy, '\n', len) == NULL && !b->with_blank)
+		sep = ' ';
 	for (p = copy; rc == 0 && p < copy + len; p = end + 1) {
 		end = memchr(p, sep, (size_t)(copy + len - p));
 		if (end == NULL)
@@ -559,6 +561,25 @@ look(struct op_history *h, uint8_t **table, unsigned int *seen, bool *keyed)
 	return 0;
 }
 
+/* Do items have what would divide a list of them? */
+static void
+look_at_items(const struct op_history *h, const uint8_t *table,
+    struct linz_bound *b)
+{
+	for (size_t i = 0; i < h->cnt; i++) {
+		const struct op *op = &h->ops[i];
+		const char *text;
+		size_t len;
+
+		if (table[op->f] != N_ADD && table[op->f] != N_ENQUEUE &&
+		    (table[op->f] != N_APPEND || b->model != LINZ_LOG))
+			continue;
+		text = op_text(h->values, op->arg, &len);
+		b->with_blank |= memchr(text, ' ', len) != NULL;
+		b->with_tab |= memchr(text, '\t', len) != NULL;
+	}
+}
+
 int
 linz_bind(struct op_history *h, const struct linz_conf *conf,
     struct linz_bound *b, struct linz_result *r)
@@ -573,6 +594,7 @@ linz_bind(struct op_history *h, const struct linz_conf *conf,
 		return -1;
 	if (b->model == LINZ_AUTO)
 		b->model = guess(seen, b->keyed);
+	look_at_items(h, table, b);
 	rc = 0;
 	for (size_t i = 0; rc == 0 && i < h->cnt; i++) {
 		const struct op *op = &h->ops[i];

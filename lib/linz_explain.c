@@ -44,7 +44,8 @@ test_from(struct explain *x, const struct linz_op *ops, size_t cnt,
     uint32_t init)
 {
 	struct linz_prob p = *x->p;
-	struct linz_limit limit = { x->deadline, MEMORY_MAX, x->states, 0 };
+	struct linz_limit limit = { x->deadline, MEMORY_MAX, x->states, 0,
+	    NULL };
 	struct linz_out o = { .farthest = UINT32_MAX };
 	int rc;
 

@@ -376,17 +376,13 @@ place_empty(struct fifo *x)
 static void
 settle(struct fifo *x, struct item *it)
 {
-	int64_t calls = it->enq_call, rets = it->enq_ret;
+	int64_t rets = it->enq_ret;
 	size_t lo = 0, hi = x->empty_cnt;
 
 	if (x->empty_cnt == 0)
 		return;
-	if (it->deq != NONE && it->deq_call > calls)
-		calls = it->deq_call;
 	if (it->deq != NONE && it->deq_ret < rets)
 		rets = it->deq_ret;
-	if (it->deq == NONE)
-		calls = OP_NEVER;
 	/* The last segment whose beginning is not beyond both returns. */
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
@@ -397,7 +393,6 @@ settle(struct fifo *x, struct item *it)
 			hi = mid;
 	}
 	it->segment = (uint32_t)lo;
-	(void)calls;
 	if (lo > 0) {
 		int64_t from = x->empty[lo - 1].at;
 

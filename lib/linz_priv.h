@@ -68,6 +68,7 @@ struct linz_limit {
 	size_t memory_max;
 	uint64_t states_max;
 	uint64_t states;		/* examined so far, all problems */
+	const struct linz_conf *conf;	/* whose progress is told, or NULL */
 };
 
 /* What came out of one problem.  Indices are into its ops. */
@@ -103,6 +104,7 @@ struct linz_bound {
 	size_t key_of_cnt;
 	uint32_t *list;			/* being made */
 	size_t list_cnt, list_cap;
+	bool with_blank, with_tab;	/* an item of interval lines has one */
 	enum linz_model model;
 	bool keyed;
 };

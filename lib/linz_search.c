@@ -54,14 +54,29 @@ search_room(struct search *s, void *array, size_t cnt, size_t *cap, size_t size)
 
 /* --- limits -------------------------------------------------------------- */
 
+/* Time has gone by. */
+static void
+tick(struct search *s)
+{
+	const struct linz_conf *conf = s->limit->conf;
+
+	if (mono_passed(s->limit->deadline))
+		s->stop = LINZ_TIME;
+	if (conf != NULL && conf->progress != NULL)
+		conf->progress(conf->progress_arg, &(struct linz_progress){
+		    s->o->placed, s->n, s->limit->states });
+}
+
 bool
 search_stopped(struct search *s)
 {
 	if (s->stop != LINZ_DECIDED)
 		return true;
-	if (++s->ticks % TICK == 0 && mono_passed(s->limit->deadline))
-		s->stop = LINZ_TIME;
-	else if (s->size + s->m.size > s->limit->memory_max)
+	if (++s->ticks % TICK == 0)
+		tick(s);
+	if (s->stop != LINZ_DECIDED)
+		return true;
+	if (s->size + s->m.size > s->limit->memory_max)
 		s->stop = LINZ_MEMORY;
 	else if (s->limit->states_max != 0 &&
 	    s->limit->states >= s->limit->states_max)

@@ -11,6 +11,7 @@
 #define SEARCH_NS	INT64_C(1000000000)
 #define MEMORY_MAX	(64U << 20)
 #define WHY_MAX		12		/* operations whose refusal is told */
+#define TAIL_MAX	60		/* bytes of a text that are told */
 #define OPS_MAX		5000		/* a longer window is not searched */
 
 struct why {
@@ -70,6 +71,21 @@ say_items(struct why *x, struct buf *b, const struct linz_machine *m,
 	return buf_put_byte(b, ']');
 }
 
+/* The end of a text: that is where it grows. */
+static int
+say_tail(struct buf *b, const struct buf *t)
+{
+	size_t from = t->len > TAIL_MAX ? t->len - TAIL_MAX : 0;
+
+	/* Not from the middle of a character on. */
+	while (from > 0 && from < t->len && (t->data[from] & 0xc0) == 0x80)
+		from++;
+	if (from > 0 && buf_put_str(b, "...") == -1)
+		return -1;
+	return op_print_text(t->data == NULL ? "" :
+	    (const char *)t->data + from, t->len - from, true, SIZE_MAX / 2, b);
+}
+
 /* A text is put together anew from what was written to it. */
 static int
 say_text(struct buf *b, const struct linz_prob *p, const struct linz_out *o,
@@ -93,10 +109,7 @@ say_text(struct buf *b, const struct linz_prob *p, const struct linz_out *o,
 		rc = buf_put(&t, q, len);
 	}
 	if (rc == 0)
-		rc = nil ? buf_put_str(b, "nil") :
-		    buf_printf(b, "\"%s%.*s\"", t.len > 60 ? "..." : "",
-		    (int)(t.len > 60 ? 60 : t.len), t.len == 0 ? "" :
-		    (const char *)t.data + (t.len > 60 ? t.len - 60 : 0));
+		rc = nil ? buf_put_str(b, "nil") : say_tail(b, &t);
 	buf_release(&t);
 	return rc;
 }
@@ -213,7 +226,7 @@ best_start(struct why *x, struct linz_prob *p, struct mono deadline)
 
 	for (size_t i = 0; i < x->cnt; i++) {
 		struct linz_limit limit = { deadline, MEMORY_MAX,
-		    SEARCH_STATES, 0 };
+		    SEARCH_STATES, 0, NULL };
 		struct linz_out o = { 0 };
 
 		if (x->w[i].f != LINZ_READ && x->w[i].f != LINZ_CAS)
@@ -237,7 +250,7 @@ longest_order(struct why *x)
 {
 	struct linz_prob p = *x->p;
 	struct linz_limit limit = { mono_after(SEARCH_NS), MEMORY_MAX,
-	    SEARCH_STATES, 0 };
+	    SEARCH_STATES, 0, NULL };
 	struct linz_out o = { .want_best = true };
 	int rc;
 

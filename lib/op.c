@@ -247,26 +247,55 @@ op_is(const struct op_values *v, uint32_t id, const char *text)
 	return len == strlen(text) && memcmp(p, text, len) == 0;
 }
 
+/* Bytes of the printable character at p; 0 when it is none. */
+static size_t
+printable(const char *p, size_t len)
+{
+	unsigned char c = (unsigned char)*p;
+	size_t more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : 1;
+	uint32_t code = c & (0x3fU >> more);
+	static const uint32_t least[] = { 0, 0xa0, 0x800, 0x10000 };
+
+	if (c < 0x80)
+		return c >= ' ' && c != 0x7f;
+	if (c < 0xc2 || c > 0xf4 || len <= more)
+		return 0;
+	for (size_t i = 1; i <= more; i++) {
+		if (((unsigned char)p[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | ((unsigned char)p[i] & 0x3f);
+	}
+	if (code < least[more] || code > 0x10ffff ||
+	    (code >= 0xd800 && code <= 0xdfff) ||	/* half of a pair */
+	    (code >= 0x200b && code <= 0x200f) ||	/* no width, marks */
+	    (code >= 0x2028 && code <= 0x202e) ||	/* direction, lines */
+	    (code >= 0x2066 && code <= 0x2069) || code == 0xfeff)
+		return 0;
+	return more + 1;
+}
+
 static int
 print_text(const char *p, size_t len, bool quoted, size_t end, struct buf *out)
 {
 	if (quoted && buf_put_byte(out, '"') == -1)
 		return -1;
-	for (; len > 0 && out->len < end; p++, len--) {
+	for (size_t n; len > 0 && out->len < end; p += n, len -= n) {
 		unsigned char c = (unsigned char)*p;
 		int rc;
 
+		n = printable(p, len);
 		if (c == '\n' || c == '\t' || c == '\r')
 			rc = buf_printf(out, "\\%c", c == '\n' ? 'n' :
 			    c == '\t' ? 't' : 'r');
-		else if (c < ' ' || c == 0x7f)
+		else if (n == 0)
 			rc = buf_printf(out, "\\x%02x", c);
 		else if (quoted && (c == '"' || c == '\\'))
 			rc = buf_printf(out, "\\%c", c);
 		else
-			rc = buf_put_byte(out, c);
+			rc = buf_put(out, p, n);
 		if (rc == -1)
 			return -1;
+		n = n == 0 ? 1 : n;
 	}
 	if (len > 0)
 		return buf_put_str(out, "...");
@@ -312,6 +341,13 @@ print(const struct op_values *v, uint32_t id, size_t end, int depth,
 			return -1;
 	}
 	return buf_put_byte(out, (unsigned char)brackets[1]);
+}
+
+int
+op_print_text(const char *text, size_t len, bool quoted, size_t max,
+    struct buf *out)
+{
+	return print_text(text, len, quoted, out->len + max, out);
 }
 
 int

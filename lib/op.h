@@ -68,7 +68,14 @@ const uint32_t *op_items(const struct op_values *v, uint32_t id, size_t *cnt);
 /* True when a scalar of any kind has this text: names of functions. */
 bool	op_is(const struct op_values *v, uint32_t id, const char *text);
 
-/* Append a printable form, strings quoted, at most max bytes and "...". */
+/*
+ * Append text that no terminal obeys and that is UTF-8: at most max bytes and
+ * "..."; control characters and what is not UTF-8 as \n, \t, \r or \xNN.
+ */
+int	op_print_text(const char *text, size_t len, bool quoted, size_t max,
+	    struct buf *out);
+
+/* The same of a value, strings quoted. */
 int	op_print(const struct op_values *v, uint32_t id, size_t max,
 	    struct buf *out);
 

@@ -109,6 +109,12 @@ formats(void)
 	    "; first\n#_{:process 9}\n{:process 1, ; one\n :type :invoke\n"
 	    " :f :cas #_ignored :value [1\n 2] :time 12, :index 0}",
 	    HIST_EDN, "1 cas nil [1 2] nil info 1 -");
+	reads("edn discards of everything",
+	    "#_[{:process 9} {:x 1}] #_ #_ 5 \"a\\\"b}\" #_ :k #_ nil\n"
+	    "[#_{:process 8} {:process 1 :type :invoke :f :read} #_ (1 2)]\n"
+	    "#_ \\x", HIST_EDN, "1 read nil nil nil info 1 -");
+	reads("edn lists in lists", "[({:process 1 :type :invoke :f :read})]",
+	    HIST_EDN, "1 read nil nil nil info 1 -");
 	reads("edn tags and strings",
 	    "#jepsen.history.Op{:process 1, :type :invoke, :f :write, "
 	    ":value \"a\\n\\u00e9\\\"{\", :error #inst \"x\"}", HIST_EDN,
@@ -178,7 +184,7 @@ forgiven(void)
 	    "complete line without its newline: read");
 	is_uint(h.cnt, 0, "and dropped: its end may be missing");
 	op_history_release(&h);
-	is_int(read_text("[{:process 0 :type :invoke :f :read}\n"
+	is_int(read_text("{:process 0 :type :invoke :f :read}\n"
 	    "{:process 0 :type :o"), 0, "unterminated map: read");
 	is_uint(note.dropped, 2, "and noted");
 	is_str(show(0), "0 read nil nil nil info 1 -", "and dropped");
@@ -207,8 +213,11 @@ forgiven(void)
 static void
 refused(void)
 {
+	static const char nul[] = "{\"process\":0/*\0 \"\"}";
 	char deep[300], record[400];
 
+	is_err(read_bytes(nul, sizeof(nul) - 1, NULL), EBADMSG,
+	    "json with a NUL byte: refused");
 	refuses("binary", "\x7f" "ELF\x02\x01\x01", 0, "not a history");
 	refuses("prose", "hello world\n", 0, "not a history");
 	refuses("xml", "<a>\n", 0, "not a history");
@@ -227,6 +236,18 @@ refused(void)
 	deep[280] = '\0';
 	(void)snprintf(record, sizeof(record), "{:process %s}", deep);
 	refuses("edn nested too deep", record, 1, "deeper");
+	refuses("edn vector cut off", "\n[{:process 1 :type :invoke :f :read}\n"
+	    "{:process 2 :type :invoke :f :read}\n", 2, "never closed");
+	refuses("edn vector cut off within a map", "[{:process 1 :type :invoke"
+	    " :f :read}\n{:proc", 1, "never closed");
+	refuses("edn bracket too many", "{:process 1 :type :invoke :f :read}]",
+	    1, "closes nothing");
+	refuses("edn brackets that differ", "[{:process 1 :type :invoke :f :r}"
+	    "\n)", 2, "closes nothing");
+	refuses("edn lists too deep", "[[[[[[[[[{:process 1}]]]]]]]]]", 1,
+	    "nested in more than 8");
+	refuses("json array cut off", "[{\"process\":1,\"type\":\"invoke\","
+	    "\"f\":\"w\",\"value\":1},\n", 1, "never closed");
 	refuses("completion of nothing", "{:process 1 :type :ok :f :read}", 1,
 	    "no open operation");
 	refuses("second invocation",
@@ -236,6 +257,10 @@ refused(void)
 	    "{:process 1 :type :invoke :f :read}\n"
 	    "{:process 1 :type :ok :f :write}", 2, "read");
 	refuses("json syntax", "[{\"process\":1,,}]", 1, "not JSON");
+	refuses("json comment", "{\"process\":0/* */,\"type\":\"invoke\","
+	    "\"f\":\"w\"}", 1, "not JSON");
+	refuses("json comma too many", "{\"process\":0,\"type\":\"invoke\","
+	    "\"f\":\"w\",}", 1, "not JSON");
 	refuses("json huge number",
 	    "{\"process\":1,\"type\":\"invoke\",\"f\":\"w"
 	    "\",\"value\":99999999999999999999999}", 1, "too large");
@@ -287,8 +312,9 @@ large(void)
 	put(p, "1\t2\tp\tf\t");
 	is_err(read_bytes(p, len, NULL), EBADMSG, "endless line");
 	memset(p, '[', len);
-	is_int(read_bytes(p, len, NULL), 0, "brackets for ever");
-	op_history_release(&h);
+	is_err(read_bytes(p, len, NULL), EBADMSG, "brackets for ever");
+	put(p, "#_[");
+	is_err(read_bytes(p, len, NULL), EBADMSG, "an endless discard");
 	free(p);
 
 	(void)buf_put_byte(&b, '[');
@@ -326,6 +352,20 @@ values(void)
 		tap_bail("op_print");
 	ok(list != again, "a map is not a list");
 	is_str((char *)b.data, "[5 nil]", "print");
+	b.len = 0;
+	if (op_print_text("a\"\\\x1b\x7f\xff\xc3\xa9\xc2\x9b\xe2\x82\xac"
+	    "\xe2\x80\xae\xed\xa0\x80\xc3", 20, true, 1000, &b) == -1 ||
+	    buf_put_byte(&b, 0) == -1)
+		tap_bail("op_print_text");
+	is_str((char *)b.data, "\"a\\\"\\\\\\x1b\\x7f\\xff\xc3\xa9\\xc2\\x9b"
+	    "\xe2\x82\xac\\xe2\\x80\\xae\\xed\\xa0\\x80\\xc3\"",
+	    "only UTF-8 that no terminal obeys is printed as it is");
+	b.len = 0;
+	if (op_print_text("\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac", 9, false, 4,
+	    &b) == -1 || buf_put_byte(&b, 0) == -1)
+		tap_bail("op_print_text");
+	is_str((char *)b.data, "\xe2\x82\xac\xe2\x82\xac...",
+	    "and characters are never cut");
 	for (int i = 0; i < 100000; i++) {
 		char text[16];
 		int len = snprintf(text, sizeof(text), "v%d", i);

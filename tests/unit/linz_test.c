@@ -782,7 +782,7 @@ agree(int *yes)
 	struct op_history h;
 	struct linz_result r = { 0 };
 	struct linz_conf conf = { .model = kind->model };
-	struct linz_limit limit = { MONO_NEVER, 64U << 20, 20000, 0 };
+	struct linz_limit limit = { MONO_NEVER, 64U << 20, 20000, 0, NULL };
 	struct linz_out fast = { .want_order = true }, slow = fast;
 	struct linz_bound b;
 	struct linz_prob p;
