@@ -10,6 +10,8 @@
 
 #include "linz_search.h"
 
+#define TWINS_MAX	64	/* candidates looked at for one that is alike */
+
 /* The j-th optional operation of a class that may be used now, or NONE. */
 static uint32_t
 pick(const struct search *s, uint32_t class, uint32_t j)
@@ -305,6 +307,28 @@ candidates(struct search *s)
 	return cnt;
 }
 
+/*
+ * Does a candidate that returns earlier do the same?  Then that one goes first:
+ * where this one does, they can change places.
+ */
+static bool
+has_twin(const struct search *s, size_t i)
+{
+	const struct linz_op *o = &s->p->ops[s->byret[s->cand[i]]];
+	size_t least = i > TWINS_MAX ? i - TWINS_MAX : 0;
+
+	if (s->level != LINZ_LINEARIZABLE || o->f == LINZ_TXN)
+		return false;
+	while (i-- > least) {
+		const struct linz_op *e = &s->p->ops[s->byret[s->cand[i]]];
+
+		if (e->f == o->f && e->a == o->a && e->b == o->b &&
+		    e->key == o->key)
+			return true;
+	}
+	return false;
+}
+
 /* Are optional operations of this class tried on their own? */
 static bool
 on_its_own(const struct search *s, const struct search_class *c)
@@ -369,7 +393,7 @@ search_push_frame(struct search *s)
 	f->alts = f->at = s->arena_cnt;
 	cnt = candidates(s);
 	for (size_t i = 0; i < cnt && s->stop == LINZ_DECIDED; i++)
-		if (next_completed(s, s->byret[s->cand[i]]) == -1)
+		if (!has_twin(s, i) && next_completed(s, s->byret[s->cand[i]]) == -1)
 			return -1;
 	for (uint32_t c = 0; c < s->classes_cnt; c++) {
 		uint32_t op;

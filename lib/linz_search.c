@@ -14,7 +14,8 @@
  *   operation overwrites them unseen or needs exactly what they leave; in a
  *   set those that no read needs are not needed; a dequeue may be put off
  *   until the next dequeue looks at the head.
- * - Of optional operations that do the same only the first is tried.
+ * - Of optional operations that do the same only the first is tried; of
+ *   completed ones (but for sequential consistency) the first to return.
  * - Texts and logs that only grow must stay a beginning of the longest read
  *   still to come.
  * - A configuration that differs from one seen before only in having used up
