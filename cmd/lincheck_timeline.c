@@ -279,7 +279,7 @@ list(const struct lincheck_report *p)
 		if (p->h->timed)
 			print_times(o, first);
 		printf("%s%s\n", o->ret == OP_NEVER ? " indeterminate" :
-		    r->window[i].optional ? " (no help)" : "",
+		    r->window[i].optional ? " (may be left out)" : "",
 		    op == r->culprit ? " <- no order from here on" : "");
 	}
 	buf_release(&t);

@@ -275,6 +275,22 @@ find_inversion(struct classify *c)
 	return 1;
 }
 
+/* Two reads alone, whatever the value was before: nobody else had a say. */
+static int
+find_torn(struct classify *c)
+{
+	const struct linz_op *a = &c->w[0], *b = &c->w[1];
+
+	if (!c->r->cropped || c->cnt != 2 || a->f != LINZ_READ ||
+	    b->f != LINZ_READ || a->a == b->a)
+		return 0;
+	c->r->anomaly = LINZ_STALE_READ;
+	if (say(c, a, " saw one value") == -1 || say(c, b, " saw another, but "
+	    "while they ran nobody wrote either: one is stale") == -1)
+		return -1;
+	return 1;
+}
+
 static int
 classify_register(struct classify *c)
 {
@@ -287,6 +303,8 @@ classify_register(struct classify *c)
 		rc = find_stale(c);
 	if (rc == 0)
 		rc = find_lost_update(c);
+	if (rc == 0)
+		rc = find_torn(c);
 	if (rc == 0)
 		rc = find_inversion(c);
 	return rc;
@@ -458,10 +476,45 @@ begins(const struct op_values *v, uint32_t text, uint32_t part)
 	return n <= len && memcmp(t, q, n) == 0;
 }
 
+/* A text that begins with nothing that was ever written: 1 said so, 0, -1. */
+static int
+text_from_nowhere(struct classify *c, const struct linz_op *o)
+{
+	struct buf *b = &c->r->words;
+	size_t len;
+	bool source = c->p->init != OP_NIL &&
+	    begins(c->p->v, o->a, c->p->init);
+
+	for (size_t i = 0; i < c->p->cnt && !source; i++) {
+		const struct linz_op *w = &c->p->ops[i];
+
+		source = w->key == o->key && (w->f == LINZ_APPEND ||
+		    w->f == LINZ_WRITE || w->f == LINZ_CAS) &&
+		    begins(c->p->v, o->a, w->f == LINZ_CAS ? w->b : w->a);
+	}
+	(void)op_text(c->p->v, o->a, &len);
+	if (source || len == 0)
+		return 0;
+	c->r->anomaly = LINZ_NOWHERE;
+	if (linz_say_op(c->h, o->src, b) == -1 ||
+	    buf_put_str(b, " saw ") == -1 ||
+	    op_print(c->h->values, o->a, 60, b) == -1 ||
+	    buf_put_str(b, ", whose beginning no operation wrote\n") == -1)
+		return -1;
+	return 1;
+}
+
 /* Texts that are only appended to, as two reads saw them. */
 static int
 classify_text(struct classify *c)
 {
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < c->cnt; i++)
+		if (c->w[i].f == LINZ_READ)
+			rc = text_from_nowhere(c, &c->w[i]);
+	if (rc != 0)
+		return rc;
 	for (size_t i = 0; i < c->p->cnt; i++)
 		if (c->p->ops[i].f == LINZ_WRITE || c->p->ops[i].f == LINZ_CAS)
 			return 0;

@@ -521,7 +521,7 @@ begin_anyhow(struct explain *x)
 		if (!x->w[i].optional)
 			rets[n++] = x->w[i].ret;
 	qsort(rets, n, sizeof(*rets), by_i64);
-	for (size_t k = BEGIN_MIN / 2; rc == 0 && k < n; k *= 2) {
+	for (size_t k = 2; rc == 0 && k < n; k *= 2) {
 		if (mono_passed(x->deadline))
 			break;
 		rc = crop(x, rets[n - k - 1]);
@@ -663,7 +663,7 @@ linz_explain(const struct linz_prob *p, const struct op_history *h,
 	if (level == LINZ_LINEARIZABLE && p->keys == 1 &&
 	    (begin_late(&x) == -1 || begin_anyhow(&x) == -1))
 		goto out;
-	if (level == LINZ_LINEARIZABLE && p->model == LINZ_LOCK && !x.cropped &&
+	if (level == LINZ_LINEARIZABLE && p->model == LINZ_LOCK &&
 	    drop_pairs(&x) == -1)
 		goto out;
 	if (lessen(&x) == -1)

@@ -106,6 +106,36 @@ stale() {
 	assert_match "$output" '^usage: lincheck record'
 }
 
+@test "lincheck: every long option is its short one's twin" {
+	stale >h
+	run -0 lincheck --help
+	assert_match "$output" '^usage: lincheck'
+	run -0 lincheck --consistency sequential --format edn --model register \
+	    --wait 10s --verbose h
+	assert_eq "${lines[0]}" sequential
+	assert_match "$stderr" 'format edn, model register'
+	run -1 lincheck --quiet h
+	assert_eq "$output" ''
+	run -1 lincheck --json h
+	assert_match "$output" '^\{.*\}$'
+	run -0 lincheck record --process p --wait 10s --output h2 read k - echo 1
+	assert_match "$(cat h2)" $'\tp\tread\tk\t-\t1\tok$'
+	run -0 lincheck record --version
+}
+
+@test "lincheck: options end at the first operand, and at --" {
+	stale >h
+	cp h -- -q
+	run -1 lincheck h -q
+	assert_eq "${#lines[@]}" 1 'what -q would have hidden' || :
+	assert_match "$output" $'not-linearizable\th'
+	assert_match "$output" $'not-linearizable\t-q'
+	run -1 lincheck -- -q
+	assert_eq "${lines[0]}" not-linearizable
+	run -1 lincheck -- - <h
+	assert_eq "${lines[0]}" not-linearizable
+}
+
 @test "lincheck: usage errors are 64" {
 	local words
 	for words in '-x' '-c strict' '-m stack' '-f xml' '-W soon' \
@@ -176,8 +206,17 @@ stale() {
 	echo hello >prose
 	run -65 lincheck good bad prose empty
 	assert_match "$output" $'not-linearizable\tbad'
+	run -71 lincheck .
 	run -66 lincheck good missing bad
 	assert_match "$stderr" 'missing: No such file'
+}
+
+@test "lincheck: a verdict that cannot be written is 74" {
+	[ -w /dev/full ] || skip 'no /dev/full'
+	stale >h
+	# shellcheck disable=SC2016
+	run -74 sh -c 'lincheck "$1" >/dev/full' sh h
+	assert_match "$stderr" 'stdout: No space left'
 }
 
 @test "lincheck: -J gives one object a line" {
@@ -193,6 +232,9 @@ stale() {
 	assert_match "$output" '"verdict":"unknown".*"reason":"no completed'
 	run -0 lincheck -J -v good
 	assert_match "$output" '"order":\[1\]'
+	run -1 lincheck -J -c all bad
+	assert_match "$output" \
+	    '"levels":\{"linearizable":false,"sequential":true,"regular":false\}'
 }
 
 @test "lincheck: --svg draws what failed" {
@@ -320,6 +362,85 @@ hard() {
 	run -2 lincheck --memory 2M h
 	assert_match "${lines[1]}" 'memory limit'
 	run -2 lincheck -W 0 h
+}
+
+# Many operations of few values by ten clients, each at a point within its
+# time; among them twelve reads in a moment that would need eleven writes.
+# tangled count
+tangled() {
+	random_history "$1" 10 5 0 7 | awk -F '\t' -v OFS='\t' -v n="$1" '
+	    { print }
+	    NR == int(n * 0.7) {
+		for (i = 0; i < 12; i++)
+			print sprintf("%.6f", $1 + i * 2e-6),
+			    sprintf("%.6f", $1 + i * 2e-6 + 1e-6), "z", "read",
+			    "-", "-", i % 5, "ok"
+	    }'
+}
+
+@test "lincheck: a failure deep in a long history is cut down to few, in time" {
+	tangled 20000 >h
+	run -1 lincheck -v -W 20 h
+	assert_eq "${lines[0]}" not-linearizable
+	n=$(sed -nE 's/^([0-9]+) of 20012 operations show it, whatever the value was before:/\1/p' \
+	    <<<"$output")
+	[ "$n" -gt 1 ] && [ "$n" -lt 40 ]
+	assert_match "$output" 'the longest order places [0-9]+ of them, after a write of [0-4]: '
+	# These few alone have none, whatever was written before.
+	sed -nE 's/^  line ([0-9]+): .*\[.*\]( .*)?$/\1/p' <<<"$output" |
+	    sort -nu >numbers
+	assert_eq "$(wc -l <numbers)" "$n" 'operations listed'
+	awk 'NR == FNR { take[$1]; next } FNR in take' numbers h >few
+	for v in 0 1 2 3 4; do
+		{ cat few; printf '0\t0.000001\tz\twrite\t-\t%d\t-\tok\n' "$v"; } >few.$v
+		run -1 lincheck few.$v
+	done
+	run -1 lincheck -J h
+	assert_match "$output" '"whatever_before":true'
+}
+
+@test "lincheck: two reads in a moment are stale, whatever was written before" {
+	random_history 200 5 3 0 1 >h
+	# After all that, with nobody writing.
+	for ((i = 0; i < 20; i++)); do
+		printf '%d\t%d\tz\tread\t-\t-\t%d\tok\n' $((5000 + 10 * i)) \
+		    $((5009 + 10 * i)) $((i > 17))
+	done >>h
+	run lincheck h
+	assert_eq "${lines[0]}" not-linearizable
+	assert_eq "${lines[1]}" 'stale read'
+	assert_match "$output" 'nobody wrote either: one is stale'
+	assert_match "$output" $'\n2 of 220 operations show it, whatever the value was before:'
+}
+
+@test "lincheck: no time to explain is no reason to go on" {
+	tangled 100000 >h
+	run lincheck -W 1 h
+	assert_match "$status" '^[12]$'
+	run -1 lincheck -q -W 60 h
+}
+
+@test "lincheck: a lock's history is cropped, whoever held it" {
+	for ((i = 0; i < 300; i++)); do
+		printf '%d\t%d\tp%d\tacquire\t-\t-\t-\tok\n' $((4 * i)) $((4 * i + 1)) $((i % 5))
+		printf '%d\t%d\tp%d\trelease\t-\t-\t-\tok\n' $((4 * i + 2)) $((4 * i + 3)) $((i % 5))
+	done >h
+	run -0 lincheck h
+	printf '801.2\t801.8\tp9\tacquire\t-\t-\t-\tok\n' >>h
+	run -1 lincheck h
+	assert_eq "${lines[1]}" 'two holders'
+	assert_match "$output" $'\n2 of 601 operations show it, whoever held the lock before:'
+}
+
+@test "lincheck: a long search shows its progress on a terminal, nowhere else" {
+	command -v script >/dev/null || skip 'no script(1)'
+	hard >h
+	script -qefc 'lincheck -W 2.5 h' typescript >screen || :
+	assert_match "$(cat -v screen)" \
+	    '120 of 121 operations placed, [0-9]+ states, [0-9]+/s, at most 1s left'
+	assert_match "$(cat -v screen)" '\[Kunknown'
+	run -2 lincheck -W 2.5 h
+	assert_eq "$stderr" ''
 }
 
 @test "lincheck: one hard key does not hide another's violation" {
@@ -459,6 +580,13 @@ hard() {
 	[ ${#output} -lt 3000 ]
 }
 
+@test "lincheck: text that nobody put together is named" {
+	printf '1\t2\ta\tappend\tk\tx\t-\tok\n3\t4\ta\tget\tk\t-\tno\tok\n' >h
+	run -1 lincheck h
+	assert_eq "${lines[1]}" 'key k: read of a value nobody wrote'
+	assert_match "$output" 'saw no, whose beginning no operation wrote'
+}
+
 @test "lincheck: hostile text does not reach the terminal" {
 	printf '{:process 0 :type :invoke :f :write :value "\x1b[2J"}' >h
 	printf '{:process 0 :type :ok :f :write :value 1}' >>h
@@ -469,6 +597,17 @@ hard() {
 	printf '{:process 0 :type :invoke :f "\x1b2J"}{:process 0 :type :ok :f "\x1b2J"}' >h
 	run -65 lincheck h
 	run ! grep -q $'\x1b' <<<"$output$stderr"
+	# a process, a text put together from appends, C1 controls
+	printf '1\t2\t\x1b[2J\twrite\t-\t1\t-\tok\n' >h
+	run -0 lincheck -v h
+	assert_eq "${lines[1]}" $'1\t\\x1b[2J\twrite 1'
+	printf '1\t2\ta\tappend\tk\tx\t-\tok\n3\t4\ta\tappend\tk\t\x1b[2J\xc2\x9b\xff\t-\tok\n' >h
+	printf '5\t6\ta\tget\tk\t-\tx\x1b[2J\xc2\x9b\xff\tok\n7\t8\ta\tget\tk\t-\tx\tok\n' >>h
+	run -1 lincheck h
+	assert_match "$output" 'the value is "x\\x1b\[2J\\xc2\\x9b\\xff"'
+	run ! grep -q $'\x1b\|\x9b\|\xff' <<<"$output$stderr"
+	run -1 lincheck -J h
+	iconv -f UTF-8 -t UTF-8 <<<"$output" >/dev/null
 }
 
 # --- broken input ------------------------------------------------------------------
@@ -488,6 +627,10 @@ hard() {
 	printf '1\t2\ta\tenqueue\t-\t1\t-\tok\n' >h
 	run -65 lincheck -m register h
 	assert_match "$stderr" 'line 1: enqueue: not a function of the model register'
+	{ echo '['; stale; } >h
+	run -65 lincheck h
+	assert_match "$stderr" 'line 1: the \[ here is never closed'
+	assert_eq "$output" ''
 	head -c 100000 /dev/urandom >h
 	printf '\x00' | cat - h >h0
 	run -65 lincheck h0
@@ -708,6 +851,9 @@ model() {
 	END
 	printf '1\t2\ta\tenqueue\t-\t1\t-\tok\n1\t2\tb\tenqueue\t-\t2\t-\tok\n3\t4\ta\tdrain\t-\t-\t2 1\tok\n' >h
 	run -0 lincheck h
+	printf '5\t-\ta\tdrain\t-\t-\t-\tinfo\n' >>h
+	run -65 lincheck h
+	assert_match "$stderr" 'line 4: drain: a drain that did not complete'
 }
 
 @test "lincheck: set" {
@@ -734,6 +880,18 @@ model() {
 	printf '1\t9\ta\tappend\t-\tx\t-\tok\n1\t9\tb\tappend\t-\ty\t-\tok\n10\t11\tb\tread\t-\t-\tx y\tok\n10\t11\ta\tread\t-\t-\ty x\tok\n' >h
 	run -1 lincheck h
 	assert_eq "${lines[1]}" 'reads that diverge'
+}
+
+@test "lincheck: items with blanks are not taken apart" {
+	printf '1\t2\ta\tappend\t-\tx y\t-\tok\n3\t4\ta\tread\t-\t-\tx y\tok\n' >h
+	run -0 lincheck -m log h
+	sed -n '1s/x y/x/p; 1s/\tx\t/\tx\t/' h >h2
+	printf '1\t2\tb\tappend\t-\ty\t-\tok\n3\t4\ta\tread\t-\t-\tx y\tok\n' >>h2
+	run -0 lincheck -m log h2
+	printf '1\t2\ta\tadd\t-\tx y\t-\tok\n1\t2\tb\tadd\t-\tz\\tz\t-\tok\n3\t4\ta\tread\t-\t-\tz\\tz\\nx y\tok\n' >h
+	run -0 lincheck h
+	sed 's/\\nx y/\\nx/' h >h2
+	run -1 lincheck h2
 }
 
 @test "lincheck: multi-register" {
@@ -865,6 +1023,55 @@ quick() {
 	assert_eq "$(cut -f 7,8 h3)" $'1\tok'
 }
 
+@test "lincheck record: what does not heed TERM is killed" {
+	# shellcheck disable=SC2016
+	run -79 lincheck record -W 50ms -o h write x 1 \
+	    sh -c 'trap "" TERM; echo $$ >pid; while :; do sleep 1; done'
+	assert_eq "$(cut -f 2,8 h)" $'-\tinfo'
+	run ! kill -0 "$(cat pid)"
+}
+
+@test "lincheck record: INT and HUP reach the command's whole group" {
+	local sig=INT
+	for sig in INT HUP; do
+		# Without job control a background process ignores INT.
+		# shellcheck disable=SC2016
+		spawn perl -e '$SIG{INT} = "DEFAULT"; exec @ARGV' \
+		    lincheck record -o "h.$sig" write x 1 \
+		    perl -e '$SIG{INT} = "DEFAULT"; fork; $| = 1; print "go\n"; sleep 60'
+		wait_until 5 grep -q go "$spawn_out"
+		kill -"$sig" "$spawned"
+		wait_status $((128 + $(kill -l "$sig")))
+		assert_eq "$(cut -f 2,8 "h.$sig")" $'-\tinfo' "$sig"
+	done
+}
+
+@test "lincheck record: output beyond 16 MiB is not a result" {
+	# shellcheck disable=SC2016
+	run -79 sh -c 'lincheck record -o h read x - head -c 20M /dev/zero |
+	    wc -c >seen; exit 79'
+	[ "$(cat seen)" -gt $((16 << 20)) ]
+	assert_eq "$(cut -f 7,8 h)" $'-\tinfo'
+}
+
+@test "lincheck record: a torn line stays alone" {
+	printf '1\t2\tp\twri' >h
+	run -0 lincheck record -p p -o h write k 1 true
+	assert_eq "$(wc -l <h)" 2 lines
+	assert_match "$(tail -n 1 h)" $'\tp\twrite\tk\t1\t-\tok$'
+	run -65 lincheck h
+	assert_match "$stderr" 'line 1: 4 fields, not 8'
+}
+
+@test "lincheck record: output that cannot be passed on is 74, and recorded" {
+	[ -w /dev/full ] || skip 'no /dev/full'
+	run -74 sh -c 'lincheck record -p p -o h read k - echo 1 >/dev/full'
+	assert_match "$(cat h)" $'\tp\tread\tk\t-\t1\tok$'
+	# Its reader has seen enough: not our failure.
+	run -0 bash -c 'set -o pipefail
+	    lincheck record -p p -o h read k - seq 100000 | head -n 1'
+}
+
 @test "lincheck record: many clients, one file" {
 	local p i n pids=()
 	for p in 1 2 3 4 5 6 7 8; do
@@ -886,6 +1093,20 @@ quick() {
 	[ -w /dev/full ] || skip 'no /dev/full'
 	run -74 lincheck record -o /dev/full write k 1 true
 	assert_match "$stderr" 'is not recorded'
+}
+
+# --- the examples of lincheck-history(5) ---------------------------------------------
+
+@test "lincheck: the examples of lincheck-history(5) are read, and agree" {
+	local page=$BATS_TEST_DIRNAME/../man/lincheck-history.5 i
+	awk '/^\.Bd/ { n++; next } /^\.Ed/ { in_ = 0; next }
+	    n > 0 && !/^\./ { print >"example." n }' "$page"
+	for i in 1 2 3; do
+		run -0 lincheck -v "example.$i"
+		assert_eq "${lines[0]}" linearizable "example $i"
+		assert_match "$stderr" 'model register, 2 operations'
+	done
+	assert_eq "$(ls example.*)" $'example.1\nexample.2\nexample.3'
 }
 
 # --- the examples of lincheck(1) ---------------------------------------------------
