@@ -3,7 +3,7 @@
 
 set -euo pipefail
 
-lincheck=${DSUTILS_BIN:+$DSUTILS_BIN/}lincheck
+lincheck=${DSUTILS_BIN:-$(cd "$(dirname "$0")/../.." && pwd)/build/bin}/lincheck
 seed=${SEED:-1}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -62,10 +62,13 @@ events() {
 # What is measured is a verdict; -J tells the states without printing an order.
 measure() {
 	local what=$1 file=$2 json
-	json=$(/usr/bin/env time -f '%e %M' -o took "$lincheck" -J "$file")
-	printf '%-46s %-14s %6s s %5d MiB %9d states\n' "$what" \
+	json=$(/usr/bin/env time -q -f '%e %M %U %S' -o took "$lincheck" -J \
+	    "$file") || [ $? -eq 1 ]
+	printf '%-46s %-16s %6s s, cpu %5.2f s %4d MiB %8d states\n' "$what" \
 	    "$(sed -E 's/.*"verdict":"([a-z-]+)".*/\1/' <<<"$json")" \
-	    "$(cut -d ' ' -f 1 took)" $(($(cut -d ' ' -f 2 took) / 1024)) \
+	    "$(cut -d ' ' -f 1 took)" \
+	    "$(awk '{ print $3 + $4 }' took)" \
+	    $(($(cut -d ' ' -f 2 took) / 1024)) \
 	    "$(sed -E 's/.*"states":([0-9]+).*/\1/' <<<"$json")"
 }
 
@@ -85,3 +88,48 @@ history 100000 10 1 5 25 >cas1.tsv
 measure '100,000 cas operations, 1 key, 10 clients' cas1.tsv
 history 100000 10 1 5 0 >repeated.tsv
 measure '100,000 register operations, 5 values' repeated.tsv
+# The same with three reads behind it that cannot be.
+{
+	cat repeated.tsv
+	for i in 1 2 3; do
+		printf '%d\t%d\tr\tread\t-\t-\t%d\tok\n' $((200000 + 2 * i)) \
+		    $((200001 + 2 * i)) "$i"
+	done
+} >violated.tsv
+measure '  and a violation at its end, explained' violated.tsv
+
+# What search is known to choke on.
+for open in 30 300; do
+	{
+		for ((i = 1; i <= open; i++)); do
+			printf '1\t-\tx%d\twrite\t-\t%d\t-\tinfo\n' "$i" $((i % 5))
+		done
+		for ((i = 10; i < 60; i++)); do
+			printf '%d\t%d.5\tr\tread\t-\t-\t%d\tok\n' "$i" "$i" \
+			    $((i / 10 % 5))
+		done
+	} >open.tsv
+	measure "$open open writes of 5 values, read late" open.tsv
+	printf '70\t71\tr\tread\t-\t-\t9\tok\n' >>open.tsv
+	measure '  and one read of something else' open.tsv
+done
+{
+	for ((i = 1; i <= 40; i++)); do
+		printf '1\t-\tx%d\tcas\t-\t%d %d\t-\tinfo\n' "$i" $((i % 5)) \
+		    $(((i + 1) % 5))
+	done
+	printf '0\t0.5\ta\twrite\t-\t0\t-\tok\n'
+	for ((i = 10; i < 30; i++)); do
+		printf '%d\t%d.5\tr\tread\t-\t-\t%d\tok\n' "$i" "$i" $((i % 5))
+	done
+} >chain.tsv
+measure '40 open cas in a ring, a read for each step' chain.tsv
+{
+	for ((i = 1; i <= 64; i++)); do
+		printf '1\t2\tp%d\tappend\tx\t<%d>\t-\tok\n' "$i" "$i"
+	done
+	printf '3\t4\tr\tget\tx\t-\t'
+	for ((i = 64; i >= 1; i--)); do printf '<%d>' "$i"; done
+	printf '\tok\n'
+} >appends.tsv
+measure '64 appends at once and one read of all' appends.tsv
