@@ -286,7 +286,8 @@ list(const struct lincheck_report *p)
 }
 
 static void
-lay_out(struct diagram *d, const struct lincheck_report *p, int *name_cols)
+lay_out(struct diagram *d, const struct lincheck_report *p, int columns,
+    int *name_cols)
 {
 	*d = (struct diagram){ .p = p };
 	take_bars(d);
@@ -296,7 +297,7 @@ lay_out(struct diagram *d, const struct lincheck_report *p, int *name_cols)
 	for (int r = 0; r < d->rows; r++)
 		if ((int)strlen(d->row[r].name) > *name_cols)
 			*name_cols = (int)strlen(d->row[r].name);
-	set_columns(d, COLUMNS - *name_cols - 2);
+	set_columns(d, columns - *name_cols - 2);
 }
 
 void
@@ -306,7 +307,7 @@ timeline_text(const struct lincheck_report *p)
 	struct diagram d;
 	int name_cols, end;
 
-	lay_out(&d, p, &name_cols);
+	lay_out(&d, p, COLUMNS, &name_cols);
 	for (int r = 0; r < d.rows; r++) {
 		memset(line, ' ', sizeof(line));
 		for (int i = 0; i < d.bars_cnt; i++)
@@ -327,6 +328,8 @@ timeline_text(const struct lincheck_report *p)
 #define UNIT		9		/* pixels a column */
 #define ROW		44		/* pixels a row */
 #define LEFT		100
+#define SVG_COLUMNS	1000		/* room for every label */
+#define HEADING_MIN	560		/* pixels, for the longest name */
 
 static void
 put_xml(FILE *f, const char *s)
@@ -378,14 +381,18 @@ timeline_svg(const struct lincheck_report *p, const char *path)
 
 	if (f == NULL)
 		return -1;
-	lay_out(&d, p, &name_cols);
+	lay_out(&d, p, SVG_COLUMNS, &name_cols);
 	width = LEFT + (d.column[d.points - 1] + 2) * UNIT;
+	if (width < HEADING_MIN)
+		width = HEADING_MIN;
 	fprintf(f, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" "
 	    "height=\"%d\" font-family=\"monospace\" font-size=\"12\">\n"
 	    "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n"
 	    "<text x=\"10\" y=\"22\">%s: ", width, 50 + d.rows * ROW,
 	    p->verdict);
 	put_xml(f, linz_anomaly_name(p->r->anomaly));
+	if (d.left_out > 0)
+		fprintf(f, " (%zu operations before these)", d.left_out);
 	fprintf(f, "</text>\n");
 	for (int r = 0; r < d.rows; r++) {
 		fprintf(f, "<text x=\"10\" y=\"%d\">", 57 + r * ROW);

@@ -242,6 +242,15 @@ stale() {
 	run -1 lincheck --svg out.svg h
 	assert_match "$(cat out.svg)" '^<svg .*</svg>$'
 	assert_match "$(cat out.svg)" 'write 2</text>'
+	# Wide enough for its heading, and for each label in its bar.
+	[ "$(sed -nE 's/.* width="([0-9]+)" height.*/\1/p;q' out.svg)" -ge 560 ]
+	for i in {1..14}; do
+		printf '%d\t%d.5\tp\twrite\t-\tvalue%d\t-\tok\n' "$i" "$i" "$i"
+	done >wide
+	printf '20\t21\tp\tread\t-\t-\t-\tok\n' >>wide
+	run -1 lincheck -c sequential --svg wide.svg wide
+	sed -nE 's/.*<rect x=.* width="([0-9]+)" height="26".*/\1/p' wide.svg >widths
+	[ "$(sort -n widths | head -n 1)" -ge $((8 * 8)) ]
 	run -1 lincheck -q --svg out2.svg h
 	[ -s out2.svg ]
 	run -73 lincheck --svg no/dir/x.svg h
