@@ -1035,7 +1035,7 @@ quick() {
 @test "lincheck record: what does not heed TERM is killed" {
 	# shellcheck disable=SC2016
 	run -79 lincheck record -W 50ms -o h write x 1 \
-	    sh -c 'trap "" TERM; echo $$ >pid; while :; do sleep 1; done'
+	    perl -e '$SIG{TERM} = "IGNORE"; open F, ">pid"; print F $$; close F; sleep(60)'
 	assert_eq "$(cut -f 2,8 h)" $'-\tinfo'
 	run ! kill -0 "$(cat pid)"
 }
@@ -1047,7 +1047,7 @@ quick() {
 		# shellcheck disable=SC2016
 		spawn perl -e '$SIG{INT} = "DEFAULT"; exec @ARGV' \
 		    lincheck record -o "h.$sig" write x 1 \
-		    perl -e '$SIG{INT} = "DEFAULT"; fork; $| = 1; print "go\n"; sleep 60'
+		    perl -e '$SIG{INT} = "DEFAULT"; fork; $| = 1; print "go\n"; sleep(60)'
 		wait_until 5 grep -q go "$spawn_out"
 		kill -"$sig" "$spawned"
 		wait_status $((128 + $(kill -l "$sig")))
