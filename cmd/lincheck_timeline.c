@@ -55,7 +55,7 @@ narrow(char *s)
 	for (; *s != '\0'; s++)
 		if (((unsigned char)*s & 0xc0) != 0x80)
 			*out++ = *s;
-		else if (out[-1] != '?')
+		else
 			out[-1] = '?';
 	*out = '\0';
 }
