@@ -34,7 +34,6 @@ struct explain {
 	uint32_t pinned;		/* src of the write it begins with */
 	uint64_t states;		/* for one attempt */
 	bool complete;			/* no attempt was given up */
-	bool texts;			/* there are appends to texts */
 	bool cropped;			/* it may begin with any value */
 };
 
@@ -116,163 +115,6 @@ adopt(struct explain *x)
 	x->cnt = x->try_cnt;
 }
 
-/* --- what of the rest has been seen -------------------------------------- */
-
-/* Of a key, what was seen; ANY: all operations of the kind were. */
-#define ANY		UINT32_MAX
-
-struct seen {
-	uint64_t *v;			/* key and value */
-	size_t cnt, cap;
-};
-
-static int
-see(struct seen *s, uint32_t key, uint32_t value)
-{
-	size_t cap = s->cap * 2 + 64;
-	uint64_t *v;
-
-	if (s->cnt == s->cap) {
-		v = reallocarray(s->v, cap, sizeof(*v));
-		if (v == NULL)
-			return -1;
-		s->v = v;
-		s->cap = cap;
-	}
-	s->v[s->cnt++] = (uint64_t)key << 32 | value;
-	return 0;
-}
-
-static int
-by_u64(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static bool
-was_seen(const struct seen *s, uint32_t key, uint32_t value)
-{
-	uint64_t want = (uint64_t)key << 32 | value;
-
-	return s->cnt > 0 &&
-	    bsearch(&want, s->v, s->cnt, sizeof(want), by_u64) != NULL;
-}
-
-/* What this operation may have seen of others. */
-static int
-look(const struct explain *x, const struct linz_op *o, struct seen *s)
-{
-	const struct linz_part *part;
-	const uint32_t *items;
-	size_t cnt;
-
-	switch (o->f) {
-	case LINZ_READ:
-	case LINZ_CAS:
-		return see(s, o->key, o->a);
-	case LINZ_DEQUEUE:
-		if (o->optional)
-			return 0;
-		return see(s, o->key, ANY) == -1 ? -1 : see(s, o->key, o->a);
-	case LINZ_LOG_APPEND:
-		return o->b > 0 ? see(s, o->key, ANY) : 0;
-	case LINZ_SET_READ:
-	case LINZ_LOG_READ:
-		items = op_items(x->p->v, o->a, &cnt);
-		for (size_t i = 0; i < cnt; i++)
-			if (see(s, o->key, items[i]) == -1)
-				return -1;
-		return o->f == LINZ_LOG_READ && o->b == 0 ? 0 :
-		    see(s, o->key, ANY);
-	case LINZ_TXN:
-		for (uint32_t i = 0; i < o->b; i++) {
-			part = linz_part(x->p, o, i);
-			if (!part->write &&
-			    see(s, part->key, part->value) == -1)
-				return -1;
-		}
-		return 0;
-	default:
-		return 0;
-	}
-}
-
-/* Might anybody have noticed the optional o? */
-static bool
-noticed(const struct explain *x, const struct seen *s,
-    const struct linz_op *o)
-{
-	const struct linz_part *part;
-
-	switch (o->f) {
-	case LINZ_CAS:
-		return was_seen(s, o->key, o->b);
-	case LINZ_DEQUEUE:
-	case LINZ_REMOVE:
-		return was_seen(s, o->key, ANY);
-	case LINZ_LOG_APPEND:
-		return was_seen(s, o->key, ANY) || was_seen(s, o->key, o->a);
-	case LINZ_TXN:
-		for (uint32_t i = 0; i < o->b; i++) {
-			part = linz_part(x->p, o, i);
-			if (part->write &&
-			    was_seen(s, part->key, part->value))
-				return true;
-		}
-		return false;
-	default:
-		return was_seen(s, o->key, o->a);
-	}
-}
-
-static bool
-has_texts(const struct explain *x)
-{
-	for (size_t i = 0; i < x->p->cnt; i++)
-		if (x->p->ops[i].f == LINZ_APPEND)
-			return true;
-	return false;
-}
-
-/*
- * Drop from try the optional ones that no completed one can have noticed, nor
- * an optional one that was noticed itself.
- */
-static int
-sweep(struct explain *x)
-{
-	struct seen s = { 0 };
-	bool *keep = calloc(x->try_cnt + 1, sizeof(*keep)), more = true;
-	size_t cnt = 0;
-	int rc = keep == NULL ? -1 : 0;
-
-	/* Any text may be part of any other. */
-	for (size_t i = 0; rc == 0 && i < x->try_cnt; i++)
-		keep[i] = x->texts || !x->try[i].optional;
-	while (rc == 0 && more && !x->texts) {
-		s.cnt = 0;
-		for (size_t i = 0; rc == 0 && i < x->try_cnt; i++)
-			if (keep[i])
-				rc = look(x, &x->try[i], &s);
-		if (s.cnt > 0)
-			qsort(s.v, s.cnt, sizeof(*s.v), by_u64);
-		more = false;
-		for (size_t i = 0; rc == 0 && i < x->try_cnt; i++)
-			if (!keep[i] && noticed(x, &s, &x->try[i]))
-				keep[i] = more = true;
-	}
-	for (size_t i = 0; rc == 0 && i < x->try_cnt; i++)
-		if (keep[i])
-			x->try[cnt++] = x->try[i];
-	if (rc == 0)
-		x->try_cnt = cnt;
-	free(keep);
-	free(s.v);
-	return rc;
-}
-
 /* --- less and less ------------------------------------------------------- */
 
 /* Ask no more for this one; false when it can be dropped altogether. */
@@ -322,7 +164,7 @@ end_at(struct explain *x, int64_t ret)
 	for (size_t i = 0; i < x->try_cnt; i++)
 		if (!x->try[i].optional && x->try[i].ret == ret)
 			x->r->culprit = x->try[i].src;
-	rc = sweep(x);
+	rc = linz_sweep(x->p, x->try, &x->try_cnt);
 	if (rc == 0)
 		adopt(x);
 	return rc;
@@ -385,7 +227,7 @@ attempt(struct explain *x, size_t from, size_t to)
 	}
 	if (!any)
 		return 0;
-	if (sweep(x) == -1)
+	if (linz_sweep(x->p, x->try, &x->try_cnt) == -1)
 		return -1;
 	rc = test(x, x->try, x->try_cnt);
 	if (rc == 1)
@@ -460,7 +302,7 @@ begin_late(struct explain *x)
 		if (x->try_cnt == x->cnt)
 			break;
 		tries++;
-		rc = sweep(x);
+		rc = linz_sweep(x->p, x->try, &x->try_cnt);
 		if (rc == 0)
 			rc = test(x, x->try, x->try_cnt);
 		if (rc == 1) {
@@ -491,7 +333,7 @@ crop(struct explain *x, int64_t after)
 		x->try[x->try_cnt++] = o;
 	}
 	x->cropped = true;
-	rc = sweep(x);
+	rc = linz_sweep(x->p, x->try, &x->try_cnt);
 	if (rc == 0)
 		rc = test(x, x->try, x->try_cnt);
 	if (rc == 1)
@@ -509,7 +351,7 @@ begin_anyhow(struct explain *x)
 	size_t n = 0;
 	int rc = 0;
 
-	if (x->cnt < BEGIN_MIN || x->pinned != UINT32_MAX || x->texts ||
+	if (x->cnt < BEGIN_MIN || x->pinned != UINT32_MAX || linz_has_texts(x->p) ||
 	    x->p->keys != 1 || x->p->model == LINZ_FIFO ||
 	    x->p->model == LINZ_SET || x->p->model == LINZ_LOG ||
 	    x->p->model == LINZ_MULTI_REGISTER)
@@ -630,53 +472,57 @@ publish(struct explain *x)
 	return 0;
 }
 
+/* From all operations to the few, in this order. */
+static int
+narrow(struct explain *x, const struct linz_out *o)
+{
+	const struct linz_prob *p = x->p;
+
+	if (from_seed(x, o) == -1)
+		return -1;
+	if (x->level == LINZ_LINEARIZABLE) {
+		/* The search knows how far it came; else it is looked for. */
+		if (x->cnt == p->cnt && o->farthest != UINT32_MAX ?
+		    end_at(x, p->ops[o->farthest].ret) == -1 :
+		    first_end(x) == -1)
+			return -1;
+		if (p->keys == 1 &&
+		    (begin_late(x) == -1 || begin_anyhow(x) == -1))
+			return -1;
+		if (p->model == LINZ_LOCK && drop_pairs(x) == -1)
+			return -1;
+	}
+	if (lessen(x) == -1)
+		return -1;
+	qsort(x->w, x->cnt, sizeof(*x->w), by_call);
+	return publish(x);
+}
+
 int
 linz_explain(const struct linz_prob *p, const struct op_history *h,
     const struct linz_conf *conf, enum linz_level level,
     const struct linz_out *o, struct linz_result *r)
 {
+	struct linz_op *room = calloc(2 * (p->cnt + 1), sizeof(*room));
 	struct explain x = { .p = p, .h = h, .level = level, .r = r,
 	    .complete = true, .cnt = p->cnt, .pinned = UINT32_MAX,
-	    .states = TEST_STATES + o->states };
-	bool ended = false;
-	int rc = -1, saved;
+	    .states = TEST_STATES + o->states, .w = room };
+	int rc, saved;
 
+	if (room == NULL)
+		return -1;
+	x.try = room + p->cnt + 1;
 	x.deadline = mono_after(EXPLAIN_NS);
 	if (x.deadline.ns > conf->deadline.ns && !mono_passed(conf->deadline))
 		x.deadline = conf->deadline;
-	x.w = calloc(p->cnt + 1, sizeof(*x.w));
-	x.try = calloc(p->cnt + 1, sizeof(*x.try));
-	if (x.w == NULL || x.try == NULL)
-		goto out;
 	memcpy(x.w, p->ops, p->cnt * sizeof(*x.w));
-	x.texts = has_texts(&x);
-	if (from_seed(&x, o) == -1)
-		goto out;
-	/* The search knows how far it came; else it is looked for. */
-	if (x.cnt == p->cnt && o->farthest != UINT32_MAX) {
-		if (end_at(&x, p->ops[o->farthest].ret) == -1)
-			goto out;
-		ended = true;
-	}
-	if (level == LINZ_LINEARIZABLE && !ended && first_end(&x) == -1)
-		goto out;
-	if (level == LINZ_LINEARIZABLE && p->keys == 1 &&
-	    (begin_late(&x) == -1 || begin_anyhow(&x) == -1))
-		goto out;
-	if (level == LINZ_LINEARIZABLE && p->model == LINZ_LOCK &&
-	    drop_pairs(&x) == -1)
-		goto out;
-	if (lessen(&x) == -1)
-		goto out;
-	qsort(x.w, x.cnt, sizeof(*x.w), by_call);
-	if (publish(&x) == -1 || linz_classify(p, h, x.w, x.cnt, level, r) ==
-	    -1)
-		goto out;
-	rc = linz_why(p, h, x.w, x.cnt, level, r);
-out:
+	rc = narrow(&x, o);
+	if (rc == 0)
+		rc = linz_classify(p, h, x.w, x.cnt, level, r);
+	if (rc == 0)
+		rc = linz_why(p, h, x.w, x.cnt, level, r);
 	saved = errno;
-	free(x.w);
-	free(x.try);
+	free(room);
 	errno = saved;
 	return rc;
 }

@@ -211,6 +211,15 @@ int	linz_explain(const struct linz_prob *p, const struct op_history *h,
 	    const struct linz_conf *conf, enum linz_level level,
 	    const struct linz_out *o, struct linz_result *r);
 
+/* --- linz_sweep.c -------------------------------------------------------- */
+
+/*
+ * Drop the optional operations whose effect no completed one can have seen,
+ * nor an optional one that was seen itself.
+ */
+int	linz_sweep(const struct linz_prob *p, struct linz_op *ops, size_t *cnt);
+bool	linz_has_texts(const struct linz_prob *p);	/* appended to */
+
 /* --- linz_classify.c ----------------------------------------------------- */
 
 /* Name the anomaly that ops (by call) show; say in r->words what is wrong. */
