@@ -750,6 +750,9 @@ tangled() {
 	run -0 lincheck --init 7 h
 	printf '1\t2\ta\tread\t-\t-\tx y\tok\n' >h
 	run -0 lincheck --init 'x y' h
+	# A lock is no register: it is free at first.
+	printf '1\t2\ta\tacquire\t-\t-\t-\tok\n' >h
+	run -0 lincheck --init 5 h
 }
 
 # --- models ----------------------------------------------------------------------
