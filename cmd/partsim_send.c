@@ -20,6 +20,7 @@ struct session {
 	const struct options *o;
 	FILE *in;			/* the net's answers */
 	int fd;
+	unsigned long line_no;		/* of standard input, or 0 */
 	int status;
 };
 
@@ -88,7 +89,11 @@ take_answer(struct session *s)
 			line[len - 1] = '\0';
 		if (strncmp(line, "err ", 4) == 0) {
 			status = strtol(line + 4, &text, 10);
-			warnx("%s", *text == ' ' ? text + 1 : text);
+			text += strspn(text, " ");
+			if (s->line_no > 0)
+				warnx("stdin:%lu: %s", s->line_no, text);
+			else
+				warnx("%s", text);
 			s->status = status > 0 && status < 126 ? (int)status :
 			    EX_PROTOCOL;
 		} else if (!body && !s->o->quiet) {
@@ -110,7 +115,14 @@ ask(struct session *s, const char *line, size_t len)
 		errx(EX_UNAVAILABLE, "the net went down before it answered");
 }
 
-/* An answer comes for every line that is not blank. */
+/* An answer comes for every line but these. */
+static bool
+is_blank(const char *line)
+{
+	line += strspn(line, " \t");
+	return *line == '\0' || strchr("\r\n#", *line) != NULL;
+}
+
 static void
 from_stdin(struct session *s)
 {
@@ -119,12 +131,11 @@ from_stdin(struct session *s)
 	ssize_t len;
 
 	while ((len = getline(&line, &cap, stdin)) != -1) {
-		const char *word = line + strspn(line, " \t\r");
-
-		if (*word == '\n' || *word == '#' || *word == '\0')
-			continue;
+		s->line_no++;
 		if (memchr(line, '\0', (size_t)len) != NULL)
-			errx(EX_DATAERR, "a NUL in the input");
+			errx(EX_DATAERR, "stdin:%lu: a NUL", s->line_no);
+		if (is_blank(line))
+			continue;
 		if (line[len - 1] == '\n')
 			len--;
 		send_all(s->fd, line, (size_t)len);
@@ -163,7 +174,10 @@ partsim_send(const struct options *o, int argc, char *argv[])
 		    NETCTL_LINE_MAX - 1);
 	if (buf_put_byte(&line, '\n') == -1)
 		err(EX_OSERR, NULL);
-	if (line.len == 1 || line.data[strspn((char *)line.data, " \t")] == '#')
+	if (buf_put_byte(&line, '\0') == -1)
+		err(EX_OSERR, NULL);
+	line.len--;
+	if (is_blank((char *)line.data))
 		errx(EX_USAGE, "no verb");
 	ask(&s, (char *)line.data, line.len);
 	buf_release(&line);

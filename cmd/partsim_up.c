@@ -19,11 +19,13 @@
 #include "buf.h"
 #include "exits.h"
 #include "link.h"
+#include "netctl.h"
 #include "num.h"
 #include "partsim.h"
 
 static struct link_net *net;
-static volatile sig_atomic_t caught, child_changed;
+static FILE *trace_file, *log_file;
+static volatile sig_atomic_t caught, caught_cnt, child_changed;
 
 static void
 on_signal(int sig)
@@ -31,7 +33,7 @@ on_signal(int sig)
 	if (sig == SIGCHLD)
 		child_changed = 1;
 	else
-		caught = sig;
+		caught = sig, caught_cnt++;
 	if (net != NULL)
 		link_wake(net);
 }
@@ -114,9 +116,11 @@ make_nodes(const char *nodes)
 	if ((list = next = strdup(nodes)) == NULL)
 		err(EX_OSERR, NULL);
 	while ((word = strsep(&next, ",")) != NULL) {
-		if (word[0] == '\0' || strchr(word, ' ') != NULL ||
-		    word[0] == '#')
-			errx(EX_USAGE, "-n %s: a number or names", nodes);
+		if (!netctl_name_ok(word)) {
+			link_close(net);
+			errx(EX_USAGE, "-n %s: neither 1 to 64 nor names with "
+			    "commas", nodes);
+		}
 		tell("node", word);
 	}
 	free(list);
@@ -158,9 +162,9 @@ bring_up(const struct options *o, bool children)
 		(void)setrlimit(RLIMIT_NOFILE, &rl);
 	}
 	if (o->trace != NULL)
-		lo.trace = open_output(o->trace);
+		lo.trace = trace_file = open_output(o->trace);
 	if (o->log != NULL)
-		lo.log = open_output(o->log);
+		lo.log = log_file = open_output(o->log);
 	else if (o->verbose)
 		lo.log = stderr;
 	if (link_open(&net, o->net, &lo) == -1) {
@@ -228,18 +232,33 @@ step(void)
 	}
 }
 
+/* A trace or a log that is not whole must not pass for one. */
+static int
+close_output(FILE *f, const char *path)
+{
+	bool bad = f != NULL && ferror(f);
+
+	if (f == NULL || (fclose(f) == 0 && !bad))
+		return EX_OK;
+	warnx("%s: not all of it could be written", path);
+	return EX_IOERR;
+}
+
 /* Take it down; the status of a scenario that failed, or 0. */
 static int
-take_down(void)
+take_down(const struct options *o)
 {
 	struct link_net *n = net;
-	int status = EX_OK;
+	int status = EX_OK, rc;
 
 	if (link_state(n) == LINK_FAILED)
 		warnx("%s", link_failure(n, &status));
 	net = NULL;			/* a signal may come at any time */
 	link_close(n);
-	return status;
+	rc = close_output(trace_file, o->trace);
+	status = status != EX_OK ? status : rc;
+	rc = close_output(log_file, o->log);
+	return status != EX_OK ? status : rc;
 }
 
 int
@@ -254,7 +273,7 @@ partsim_up(const struct options *o)
 	    link_state(net) != LINK_FAILED)
 		step();
 	notify("STOPPING=1");
-	status = take_down();
+	status = take_down(o);
 	if (caught != 0 && caught != SIGTERM)
 		die_of(caught);
 	return status;
@@ -337,9 +356,10 @@ partsim_run(const struct options *o, char *argv[])
 	bring_up(o, true);
 	pid = start_command(argv);
 	while (!ended) {
-		if (caught != passed) {
-			passed = caught;
-			kill(-pid, passed);
+		/* One that comes in between is passed on in its turn. */
+		if (caught_cnt != passed) {
+			passed = caught_cnt;
+			kill(-pid, caught);
 		}
 		if (link_state(net) == LINK_QUIT)
 			break;
@@ -349,7 +369,7 @@ partsim_run(const struct options *o, char *argv[])
 	}
 	if (link_state(net) != LINK_QUIT && link_state(net) != LINK_FAILED)
 		tell("heal", "");
-	failed = take_down();
+	failed = take_down(o);
 	while (!ended && waitpid(pid, &status, 0) == -1 && errno == EINTR)
 		;
 	hand_terminal(getpgrp());

@@ -23,6 +23,7 @@
 #include "sock.h"
 
 #define REDIAL_NS	(2 * NUM_NS_PER_MS)	/* a full backlog */
+#define UNREAD_TURNS	64		/* more than a socket buffer holds */
 #define END_EVENTS	(EPOLLIN | EPOLLRDHUP | EPOLLET)
 
 static int
@@ -149,6 +150,48 @@ conn_accept(struct link_net *n, struct port *p, int fd)
 	conn_dial(c);
 }
 
+/*
+ * What keeps the caller from its destination: -1 nothing, else the mode.  Where
+ * answers would be reset there is nothing to open either.
+ */
+static int
+in_the_way(const struct conn *c)
+{
+	const struct dir *d = &c->dir[0], *back = &c->dir[1];
+	const struct fault *f = &d->link->fault[FAULT_CONNECT];
+	int mode = d->blocked ? (int)d->mode : -1;
+
+	if ((d->hit & FAULT_BIT(FAULT_CONNECT)) && c->end[1].fd == -1 &&
+	    (int)f->mode > mode)
+		mode = (int)f->mode;
+	if (back->blocked && back->mode >= NETCTL_MODE_RESET &&
+	    (int)back->mode > mode)
+		mode = (int)back->mode;
+	return mode;
+}
+
+static void
+bite_connect(struct conn *c)
+{
+	struct dir *d = &c->dir[0], *back = &c->dir[1];
+
+	for (int k = 0; k <= FAULT_CONNECT; k++) {
+		if (d->hit & FAULT_BIT(k))
+			fault_bite(c->net, d->link, (enum fault_kind)k);
+		if ((back->hit & FAULT_BIT(k)) &&
+		    back->mode >= NETCTL_MODE_RESET)
+			fault_bite(c->net, back->link, (enum fault_kind)k);
+	}
+}
+
+static void
+turn_away(struct conn *c)
+{
+	bite_connect(c);
+	c->link->refused++;
+	(void)conn_reset(c);
+}
+
 /* Move a connection of "?" to the node it turned out to be of. */
 void
 conn_join(struct conn *c, struct link *l)
@@ -167,7 +210,12 @@ conn_join(struct conn *c, struct link *l)
 	c->link = l;
 	l->opened++;
 	conn_decide(c);
-	conn_pump(c);
+	if (in_the_way(c) >= (int)NETCTL_MODE_RESET)
+		turn_away(c);
+	else if (c->end[1].fd == -1)
+		conn_dial(c);
+	else
+		conn_pump(c);
 }
 
 static int
@@ -192,29 +240,6 @@ dial(struct conn *c)
 	return fd;
 }
 
-/* What keeps the caller from its destination: -1 nothing, else the mode. */
-static int
-in_the_way(const struct conn *c)
-{
-	const struct dir *d = &c->dir[0];
-	const struct fault *f = &d->link->fault[FAULT_CONNECT];
-	int mode = d->blocked ? (int)d->mode : -1;
-
-	if ((d->hit & FAULT_BIT(FAULT_CONNECT)) && (int)f->mode > mode)
-		mode = (int)f->mode;
-	return mode;
-}
-
-static void
-bite_connect(struct conn *c)
-{
-	struct dir *d = &c->dir[0];
-
-	for (int k = 0; k <= FAULT_CONNECT; k++)
-		if (d->hit & FAULT_BIT(k))
-			fault_bite(c->net, d->link, (enum fault_kind)k);
-}
-
 void
 conn_dial(struct conn *c)
 {
@@ -225,9 +250,7 @@ conn_dial(struct conn *c)
 	if (c->gone || e->fd != -1)
 		return;
 	if ((mode = in_the_way(c)) >= (int)NETCTL_MODE_RESET) {
-		bite_connect(c);
-		c->link->refused++;
-		(void)conn_reset(c);
+		turn_away(c);
 		return;
 	}
 	if (mode != -1) {
@@ -340,7 +363,7 @@ end_died(struct conn *c, unsigned int side)
 	c->end[side].dead = true;
 	c->end[side].readable = false;
 	from->closed_in = true;
-	if (dir_queue(from, NULL, 0, CHUNK_RESET) == -1) {
+	if (dir_end(from, CHUNK_RESET) == -1) {
 		(void)conn_reset(c);
 		return;
 	}
@@ -381,9 +404,10 @@ conn_close(struct conn *c)
 	if (c->gone)
 		return;
 	for (unsigned int s = 0; s < 2; s++)
-		if (c->end[s].fd != -1)
-			(void)recv(c->end[s].fd, n->buf, LINK_READ_MAX,
-			    MSG_DONTWAIT);
+		for (int i = 0; c->end[s].fd != -1 && i < UNREAD_TURNS; i++)
+			if (recv(c->end[s].fd, n->buf, LINK_READ_MAX,
+			    MSG_DONTWAIT) <= 0)
+				break;
 	conn_end(c);
 }
 

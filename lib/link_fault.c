@@ -70,7 +70,6 @@ fault_draw_frame(struct link_net *n, struct dir *d, enum fault_kind k)
 		return false;
 	f->used++;
 	log_decision(n, d, k, d->frames);
-	fault_bite(n, d->link, k);
 	return true;
 }
 
@@ -122,8 +121,18 @@ undelay(struct dir *d)
 		d->last_ns = now;
 }
 
-void
-dir_refresh(struct dir *d)
+static void
+end_conn(struct conn *c, struct fault_hits *h)
+{
+	if (conn_reset(c))
+		h->reset++;
+	else
+		h->closed++;
+}
+
+/* After its hits have changed. */
+static void
+dir_refresh(struct dir *d, struct fault_hits *h)
 {
 	bool was = d->blocked;
 
@@ -131,7 +140,7 @@ dir_refresh(struct dir *d)
 	if (!was && d->blocked)
 		dir_hold(d);
 	if (was && !d->blocked && d->doomed) {
-		(void)conn_reset(d->conn);
+		end_conn(d->conn, h);
 		return;
 	}
 	if (!(d->hit & FAULT_BIT(FAULT_DELAY)))
@@ -176,8 +185,8 @@ refresh_ports(struct link_net *n, struct link *l)
 
 /* --- setting and lifting ----------------------------------------------- */
 
-static struct dir *
-oldest(struct link *l)
+struct dir *
+oldest_dir(struct link *l)
 {
 	struct dir *d = l->dirs;
 
@@ -207,21 +216,19 @@ hit_dir(struct link_net *n, struct dir *d, enum fault_kind k,
 	if (k == FAULT_CONNECT && (d->side != 0 || c->end[1].fd != -1))
 		return;
 	if (!fault_decide(n, d, k)) {
-		dir_refresh(d);
+		dir_refresh(d, h);
 		return;
 	}
 	count_conn(n, c, h);
 	d->hit |= FAULT_BIT(k);
-	d->limit_from = d->out;
+	if (k == FAULT_LIMIT)
+		d->limit_from = d->out;
 	if ((FAULT_BIT(k) & FAULT_BLOCKS) && f->mode >= NETCTL_MODE_RESET) {
 		fault_bite(n, d->link, k);
-		if (conn_reset(c))
-			h->reset++;
-		else
-			h->closed++;
+		end_conn(c, h);
 		return;
 	}
-	dir_refresh(d);
+	dir_refresh(d, h);
 }
 
 static void
@@ -256,7 +263,6 @@ fault_set(struct link_net *n, struct link *l, enum fault_kind k,
 	f->time_ns = c->time_ns;
 	f->time2_ns = c->time2_ns;
 	f->number = c->number;
-	f->epoch++;
 	if (fresh) {
 		f->bites = 0;
 		f->first_ns = 0;
@@ -267,7 +273,7 @@ fault_set(struct link_net *n, struct link *l, enum fault_kind k,
 		l->tokens_ns = n->now_ns;
 	}
 	refresh_ports(n, l);
-	for (d = oldest(l); d != NULL; d = next) {
+	for (d = oldest_dir(l); d != NULL; d = next) {
 		next = d->prev;
 		hit_dir(n, d, k, h);
 	}
@@ -290,13 +296,13 @@ fault_lift(struct link_net *n, struct link *l, unsigned int kinds,
 		return;
 	h->links++;
 	refresh_ports(n, l);
-	for (d = oldest(l); d != NULL; d = next) {
+	for (d = oldest_dir(l); d != NULL; d = next) {
 		next = d->prev;
 		if (!(d->hit & had))
 			continue;
 		count_conn(n, d->conn, h);
 		d->hit &= ~had;
-		dir_refresh(d);
+		dir_refresh(d, h);
 		if (!d->conn->gone)
 			conn_dial(d->conn);
 	}

@@ -97,6 +97,7 @@ add(struct link_net *n, bool comment, const char *ev, const char *text,
     const char *result, const char *by)
 {
 	struct log_line ll = { .ev = ev, .comment = comment };
+	size_t size;
 
 	ll.t_ns = net_now(n) - n->start_ns;
 	ll.wall_ns = wall_now_ns();
@@ -108,12 +109,16 @@ add(struct link_net *n, bool comment, const char *ev, const char *text,
 		n->log = calloc(LINK_LOG_LINES, sizeof(*n->log));
 	if (ll.text != NULL)
 		write_line(n, &ll);
+	/* Comments leave half of the room to what replays. */
+	size = strlen(text) + (result != NULL ? strlen(result) : 0);
 	if (n->log == NULL || ll.text == NULL ||
-	    n->log_cnt == LINK_LOG_LINES) {
+	    n->log_cnt >= LINK_LOG_LINES / (comment ? 2 : 1) ||
+	    n->log_bytes + size > LINK_LOG_BYTES / (comment ? 2 : 1)) {
 		line_release(&ll);
 		n->log_lost++;
 		return;
 	}
+	n->log_bytes += size;
 	n->log[n->log_cnt++] = ll;
 }
 
@@ -193,7 +198,7 @@ decision_cmp(const void *pa, const void *pb)
 	return number_cmp(a->kind, b->kind);
 }
 
-/* n1 n2 [.name] conn 3 [frame 7] loss; "from n2" when n2 opened it. */
+/* n1 n2 [socket api] [answers] conn 3 [frame 7] loss */
 static void
 show_decisions(struct link_net *n, struct answer *a)
 {
@@ -207,8 +212,9 @@ show_decisions(struct link_net *n, struct answer *a)
 		d = &n->decisions[i];
 		frame[0] = name[0] = '\0';
 		if (d->frame > 0)
-			(void)snprintf(frame, sizeof(frame),
-			    " frame %" PRIu64, d->frame);
+			(void)snprintf(frame, sizeof(frame), " %s %" PRIu64,
+			    d->kind >= FAULT_RESET ? "event" : "frame",
+			    d->frame);
 		if (d->port->name[0] != '\0')
 			(void)snprintf(name, sizeof(name), " socket %s",
 			    d->port->name);

@@ -186,9 +186,9 @@ wait_events(struct link_net *n, struct mono deadline, struct epoll_event *ev)
 	if (n->heap_cnt > 0 && n->heap[1]->at_ns < at)
 		at = n->heap[1]->at_ns;
 	left = at - n->now_ns;
-	if (left < 0 || n->run != NULL || n->state == LINK_QUIT ||
-	    n->state == LINK_FAILED)
+	if (left < 0 || n->run != NULL || n->news)
 		left = 0;
+	n->news = false;
 	ts.tv_sec = left / NUM_NS_PER_S;
 	ts.tv_nsec = left % NUM_NS_PER_S;
 	return epoll_pwait2(n->epoll, ev, LINK_EVENTS_MAX,

@@ -10,13 +10,11 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
-#include <sys/pidfd.h>
 #include <sys/stat.h>
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -206,8 +204,7 @@ node_bound(struct link_net *n, struct node *b, const char *name)
 	struct stat st;
 	char *path;
 
-	if (name[0] == '.' || strlen(name) > NETCTL_NAME_MAX ||
-	    strcmp(name, DEFAULT_SOCKET) == 0)
+	if (!netctl_socket_ok(name) || strcmp(name, DEFAULT_SOCKET) == 0)
 		return;
 	if ((path = net_path(n->dir, b->name, name, NULL, NULL)) == NULL)
 		return;
@@ -407,12 +404,8 @@ static void
 close_nodes(struct link_net *n)
 {
 	for (size_t i = 0; i < n->nodes_cnt; i++) {
-		for (size_t k = 0; k < n->nodes[i]->procs_cnt; k++) {
-			if (n->nodes[i]->procs[k].paused)
-				(void)pidfd_send_signal(
-				    n->nodes[i]->procs[k].fd, SIGCONT, NULL, 0);
-			close(n->nodes[i]->procs[k].fd);
-		}
+		for (size_t k = 0; k < n->nodes[i]->procs_cnt; k++)
+			process_close(&n->nodes[i]->procs[k]);
 		if (i != LINK_UNKNOWN)
 			remove_dirs(n, n->nodes[i]);
 		for (size_t j = 0; j < n->nodes_cnt; j++) {
@@ -460,6 +453,7 @@ link_close(struct link_net *n)
 	if (n->dir_fd != -1)
 		close(n->dir_fd);
 	free(n->buf);
+	free(n->scenario_name);
 	free(n->dir);
 	free(n);
 }

@@ -65,7 +65,7 @@ node_pids(struct link_net *n, struct node *b, const struct netctl *c,
 		return;
 	}
 	for (size_t i = 0; i < b->procs_cnt; i++)
-		close(b->procs[i].fd);
+		process_close(&b->procs[i]);
 	memcpy(b->procs, procs, cnt * sizeof(procs[0]));
 	b->procs_cnt = cnt;
 	answer_result(a, "pids=%zu joined=%zu", cnt, recognise(n));
@@ -202,11 +202,13 @@ set_frame(struct link_net *n, struct link *l, void *arg)
 	(void)n;
 	fr->links++;
 	l->frame = fr->frame;
-	for (struct dir *d = l->dirs; d != NULL; d = d->next) {
-		/* A message that is half in goes on as bytes. */
-		if (d->partial.len > 0)
-			(void)dir_queue(d, d->partial.data, d->partial.len, 0);
-		d->partial.len = 0;
+	for (struct dir *d = l->dirs, *next; d != NULL; d = next) {
+		next = d->next;
+		if (dir_unpart(d) == -1) {
+			(void)conn_reset(d->conn);	/* bytes are lost */
+			continue;
+		}
+		dir_run_later(d);
 		free(d->frame);
 		d->frame = NULL;
 		d->unframed = d->in > 0;

@@ -11,9 +11,8 @@
 #include "exits.h"
 #include "link_priv.h"
 
-/* Modifiers, as they were given. */
-static int
-put_options(struct buf *b, const struct netctl *c)
+int
+put_modifiers(struct buf *b, const struct netctl *c)
 {
 	if (c->has_mode && buf_printf(b, " mode %s",
 	    netctl_mode_name(c->mode)) == -1)
@@ -210,7 +209,7 @@ verb_partition(struct link_net *n, const struct netctl *c, struct answer *a)
 	if (buf_put_str(&line, "partition ") == 0 &&
 	    put_groups(n, &line, group, groups, cut, ' ') == 0) {
 		line.len--;		/* the NUL */
-		if (put_options(&line, c) == 0 &&
+		if (put_modifiers(&line, c) == 0 &&
 		    buf_put_byte(&line, '\0') == 0) {
 			(void)buf_put_byte(&a->result, '\0');
 			log_verb(n, "partition", (char *)line.data,

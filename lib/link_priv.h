@@ -6,11 +6,13 @@
  * link_who.c    which node a caller of a shared listener is
  * link_conn.c   connections: opening, dialling, ending
  * link_pump.c   bytes through a connection, with the faults of its links
+ * link_queue.c  what waits in the net; link_message.c messages and their faults
  * link_fault.c  which fault hits which connection
- * link_verb.c   what the words do; link_node.c and link_part.c, some of them
+ * link_verb.c   what the words do; link_event.c, link_node.c and link_part.c,
+ *               some of them
  * link_show.c   status, conditions, lists
- * link_sched.c  at, every, flap, chaos
- * link_source.c control connections and scenarios
+ * link_sched.c  at, every, flap; link_chaos.c chaos
+ * link_source.c control connections; link_scenario.c scenarios
  * link_log.c    what was done and decided
  * link_trace.c  what was seen on the wire; link_draw.c draws it
  */
@@ -34,8 +36,10 @@
 #define LINK_PORTS_MAX	16384U
 #define LINK_CONNS_MAX	65536U
 #define LINK_SCHED_MAX	65536U
+#define REPEAT_NOW_MAX	1000U		/* without an interval */
 #define LINK_CONTROL_MAX 256U		/* control connections */
 #define LINK_LOG_LINES	65536U		/* kept for the log verb */
+#define LINK_LOG_BYTES	(16U << 20)	/* of text in them */
 #define LINK_DECISIONS	131072U		/* kept for log -d */
 #define LINK_SEEN_MAX	4096U		/* events kept for the diagram */
 #define LINK_UNKNOWN	0U		/* index of the node "?" */
@@ -95,7 +99,7 @@ struct fault {
 	uint64_t count, used;		/* count 0: no limit */
 	int64_t time_ns, time2_ns;
 	uint64_t number;
-	uint64_t epoch;			/* how often it was set on this link */
+	uint64_t events;		/* reset, half-close: so many */
 	uint64_t bites;			/* since it was set */
 	int64_t first_ns;		/* of the first bite */
 };
@@ -133,7 +137,7 @@ struct port {
 	struct node *node;		/* the one that is called */
 	struct address listen, to;
 	char name[NETCTL_NAME_MAX + 1];	/* "" for the default socket */
-	bool refusing, paused;
+	bool refusing;
 	bool polled;
 	uint64_t *ordinals;		/* connections so far, by caller */
 	struct port *next;		/* of the net */
@@ -157,8 +161,9 @@ struct link {
 	struct timer flap;
 	int64_t flap_up_ns, flap_down_ns;
 	enum netctl_mode flap_mode;
+	double flap_p;
+	uint64_t flap_count;
 	bool flap_is_down, flap_leads;	/* one of a pair leads the other */
-	bool flap_both;
 };
 
 /* --- connections ------------------------------------------------------- */
@@ -202,6 +207,7 @@ struct dir {
 	bool discard;			/* after half-close */
 	bool end_sent;
 	bool unframed;
+	bool reordered;			/* the last message was drawn */
 	struct chunk *head, *tail;
 	struct chunk *swap;		/* reorder: waits for the next */
 	struct buf partial;		/* an incomplete message */
@@ -236,7 +242,8 @@ struct sched {
 	char *line;
 	int64_t every_ns;
 	uint64_t left;			/* 0: for ever */
-	bool scenario;			/* its failure is the scenario's */
+	uint64_t line_no;		/* of the scenario, whose failure is its
+					   own; 0: of none */
 	struct timer timer;
 	struct sched *prev, *next;
 };
@@ -249,12 +256,11 @@ struct source {
 	size_t in_off, out_off;
 	int64_t base_ns;		/* what "at" counts from */
 	bool waiting, at_eof, closing;
-	bool want_out;
+	uint32_t events;		/* what epoll watches for */
 	struct netctl *wait;		/* what for */
 	struct timer timer, within;
 	int64_t used_ns;		/* last heard of */
 	uint64_t line_no;		/* scenario */
-	char *name;
 	struct source *prev, *next;
 };
 
@@ -316,7 +322,9 @@ struct link_net {
 	struct source *sources;
 	size_t clients_cnt;
 	struct source *scenario;
+	char *scenario_name;
 	enum link_state state;
+	bool news;			/* for whoever turns the loop */
 	char failure[NETCTL_ERR_MAX + 64];
 	int failure_status;
 
@@ -331,7 +339,7 @@ struct link_net {
 	struct timer chaos_timer;
 
 	struct log_line *log;
-	size_t log_cnt;
+	size_t log_cnt, log_bytes;
 	uint64_t log_seq, log_lost;
 	struct decision *decisions;
 	size_t decisions_cnt, decisions_cap;
@@ -350,7 +358,7 @@ struct answer {
 	int status;			/* 0: ok */
 	char err[NETCTL_ERR_MAX];
 	const char *by;			/* who asked, for the log */
-	bool scenario;
+	uint64_t line_no;		/* of the scenario, or 0 */
 	bool deferred;			/* a wait */
 	bool logged;			/* the verb wrote its own line */
 };
@@ -387,6 +395,7 @@ void	port_free(struct link_net *n, struct port *p);
 /* link_who.c */
 unsigned int who_calls(struct link_net *n, int fd, bool local);
 int	process_open(pid_t pid, struct process *pr);
+void	process_close(struct process *pr);	/* and let it go on */
 
 /* link_conn.c */
 void	conn_accept(struct link_net *n, struct port *p, int fd);
@@ -403,11 +412,25 @@ void	conn_free_all(struct link_net *n);
 
 /* link_pump.c */
 void	dir_pump(struct dir *d);
-void	dir_release(struct dir *d);
+
+/* link_queue.c */
+struct chunk *chunk_new(struct dir *d, const void *data, size_t len,
+	    size_t cap, unsigned int flags);
+void	chunk_append(struct dir *d, struct chunk *ck);	/* taken */
+void	chunk_pop(struct dir *d);	/* free the first */
 int	dir_queue(struct dir *d, const void *data, size_t len,
 	    unsigned int flags);
+size_t	dir_room(const struct dir *d);	/* what may be read into memory */
+void	dir_account(struct dir *d, int64_t memory);
 void	dir_hold(struct dir *d);	/* blocked from here on */
 void	dir_run_later(struct dir *d);
+void	dir_wake_at(struct dir *d, int64_t at_ns);
+void	dir_release(struct dir *d);
+
+/* link_message.c */
+int	dir_ingest(struct dir *d, const unsigned char *data, size_t len);
+int	dir_unpart(struct dir *d);	/* half a message goes on as bytes */
+int	dir_end(struct dir *d, unsigned int flag);	/* behind all of it */
 
 /* link_fault.c */
 extern const char *const fault_names[FAULT_KINDS];
@@ -416,7 +439,6 @@ bool	fault_draw_frame(struct link_net *n, struct dir *d, enum fault_kind k);
 struct link_rand dir_key(struct link_net *n, const struct dir *d,
 	    const char *purpose);
 void	fault_bite(struct link_net *n, struct link *l, enum fault_kind k);
-void	dir_refresh(struct dir *d);	/* after its hits have changed */
 void	conn_decide(struct conn *c);	/* a new connection */
 struct fault_hits {
 	uint64_t links, conns, reset, closed;
@@ -426,6 +448,7 @@ void	fault_set(struct link_net *n, struct link *l, enum fault_kind k,
 void	fault_lift(struct link_net *n, struct link *l, unsigned int kinds,
 	    struct fault_hits *h);
 bool	link_blocked(const struct link *l);
+struct dir *oldest_dir(struct link *l);	/* then ->prev */
 
 /* link_verb.c */
 int	net_obey(struct link_net *n, const struct netctl *c,
@@ -442,6 +465,14 @@ int	set_nodes(struct link_net *n, const char *set, bool *in,
 	    struct answer *a);		/* in[LINK_NODES_MAX + 1] */
 void	answer_hits(struct answer *a, const struct fault_hits *h);
 
+/* link_event.c */
+void	verb_end(struct link_net *n, const struct netctl *c,
+	    struct answer *a);		/* reset, half-close */
+void	verb_signal(struct link_net *n, const struct netctl *c,
+	    struct answer *a);		/* pause, resume, kill */
+/* To all processes of the node: how many, -1 after answer_fail. */
+int	node_signal(struct node *b, int sig, struct answer *a);
+
 /* link_node.c, link_part.c */
 void	verb_node(struct link_net *n, const struct netctl *c,
 	    struct answer *a);
@@ -451,6 +482,7 @@ void	verb_frame(struct link_net *n, const struct netctl *c,
 	    struct answer *a);
 void	verb_partition(struct link_net *n, const struct netctl *c,
 	    struct answer *a);
+int	put_modifiers(struct buf *b, const struct netctl *c);	/* as given */
 
 /* link_show.c */
 void	show_status(struct link_net *n, const struct netctl *c,
@@ -469,9 +501,14 @@ int	sched_add(struct link_net *n, const struct netctl *c, int64_t base_ns,
 	    struct answer *a);
 void	sched_stop(struct link_net *n, uint64_t id, struct answer *a);
 void	sched_free_all(struct link_net *n);
-void	flap_start(struct link_net *n, struct link *l, const struct netctl *c,
-	    bool both);
+void	flap_start(struct link_net *n, struct link *l,
+	    const struct netctl *c);
 void	flap_stop(struct link_net *n, struct link *l);
+/* Obey one line that nobody waits for; its failure is noted. */
+int	obey_text(struct link_net *n, const char *line, const char *by,
+	    uint64_t line_no);
+
+/* link_chaos.c */
 void	chaos_start(struct link_net *n, const struct netctl *c);
 void	chaos_stop(struct link_net *n, const char *why);
 
@@ -479,9 +516,18 @@ void	chaos_stop(struct link_net *n, const char *why);
 int	net_line(struct link_net *n, const char *line, struct source *s,
 	    const char *by, struct buf *reply);
 void	control_event(struct link_net *n);
+struct source *source_new(struct link_net *n, int fd);
+void	source_rerun(struct source *s);		/* and free it if it is done */
+/* The next line that has come: 1, 0 none yet, -1 too long. */
+int	source_line(struct source *s, char line[NETCTL_LINE_MAX]);
 void	source_event(struct link_net *n, struct source *s, uint32_t events);
 void	source_free(struct link_net *n, struct source *s);
 void	sources_check(struct link_net *n);	/* conditions waited for */
+
+/* link_scenario.c */
+bool	scenario_run(struct source *s);	/* false: it has ended */
+void	net_fail(struct link_net *n, int status, uint64_t line_no,
+	    const char *why);		/* the scenario has failed */
 
 /* link_log.c */
 void	log_verb(struct link_net *n, const char *ev, const char *text,

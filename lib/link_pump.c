@@ -5,198 +5,15 @@
  */
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "link_priv.h"
 #include "num.h"
 
 #define BULK_MIN	4096		/* a read this large leaves nothing */
-#define CHUNK_MIN	2048U		/* small pieces share a chunk */
-#define SWAP_NS		(20 * NUM_NS_PER_MS)	/* reorder waits so long */
 #define SLICE_GAP_NS	(100 * NUM_NS_PER_US)
 #define BURST_MIN	1500.0
 #define BURST_SHARE	100		/* of a second's bytes */
 #define QUANTUM_SHARE	200
-
-/* --- the queue --------------------------------------------------------- */
-
-static void
-account(struct dir *d, int64_t memory)
-{
-	d->buffered += memory;
-	d->link->buffered += memory;
-	d->conn->net->buffered += memory;
-}
-
-static int64_t
-chunk_cost(const struct chunk *ck)
-{
-	return (int64_t)(sizeof(*ck) + ck->cap);
-}
-
-static void
-chunk_pop(struct dir *d)
-{
-	struct chunk *ck = d->head;
-
-	if ((d->head = ck->next) == NULL)
-		d->tail = NULL;
-	account(d, -chunk_cost(ck));
-	free(ck->clock);
-	free(ck);
-}
-
-static struct chunk *
-chunk_new(struct dir *d, const void *data, size_t len, size_t cap,
-    unsigned int flags)
-{
-	struct chunk *ck;
-
-	if ((ck = malloc(sizeof(*ck) + cap)) == NULL)
-		return NULL;
-	memset(ck, 0, sizeof(*ck));
-	ck->cap = cap;
-	ck->len = len;
-	ck->flags = flags;
-	ck->sent_ns = d->conn->net->now_ns;
-	if (len > 0)
-		memcpy(ck->data, data, len);
-	account(d, chunk_cost(ck));
-	return ck;
-}
-
-/* When what arrives now is to be delivered; never before what came earlier. */
-static int64_t
-delivery(struct dir *d)
-{
-	struct link_net *n = d->conn->net;
-	struct fault *f = &d->link->fault[FAULT_DELAY];
-	struct link_rand key;
-	int64_t at = net_now(n);
-
-	if (d->hit & FAULT_BIT(FAULT_DELAY)) {
-		key = link_rand_number(dir_key(n, d, "delay"), d->frames);
-		at += link_rand_delay(key, f->time_ns, f->time2_ns, f->dist);
-		fault_bite(n, d->link, FAULT_DELAY);
-	}
-	if (at < d->last_ns)
-		at = d->last_ns;
-	return d->last_ns = at;
-}
-
-static void
-append(struct dir *d, struct chunk *ck)
-{
-	ck->at_ns = delivery(d);
-	ck->next = NULL;
-	if (d->tail != NULL)
-		d->tail->next = ck;
-	else
-		d->head = ck;
-	d->tail = ck;
-	d->queued += ck->len;
-}
-
-int
-dir_queue(struct dir *d, const void *data, size_t len, unsigned int flags)
-{
-	struct link_net *n = d->conn->net;
-	bool delayed = d->hit & FAULT_BIT(FAULT_DELAY);
-	struct chunk *ck = d->tail;
-	size_t cap = len;
-
-	if (ck != NULL && flags == 0 && ck->flags == 0 && !delayed &&
-	    n->o.trace == NULL && ck->at_ns <= n->now_ns &&
-	    ck->cap - ck->off - ck->len >= len) {
-		memcpy(ck->data + ck->off + ck->len, data, len);
-		ck->len += len;
-		d->queued += len;
-		return 0;
-	}
-	if (flags == 0 && !delayed && cap < CHUNK_MIN)
-		cap = CHUNK_MIN;
-	if ((ck = chunk_new(d, data, len, cap, flags)) == NULL)
-		return -1;
-	if (len > 0)
-		ck->clock = trace_sent(n, d, len);
-	append(d, ck);
-	return 0;
-}
-
-/* How much may be read into memory now. */
-static size_t
-room(const struct dir *d)
-{
-	const struct link_net *n = d->conn->net;
-	uint64_t share = n->o.buffer, left;
-
-	if (d->partial.len > 0)
-		return LINK_READ_MAX;	/* a message in the making */
-	if (d->link->buffered < share &&
-	    n->buffered < share * (LINK_TOTAL / LINK_BUFFER)) {
-		left = share - d->link->buffered;
-		if (left > LINK_READ_MAX)
-			return LINK_READ_MAX;
-		return left > LINK_CONN_MIN ? left : LINK_CONN_MIN;
-	}
-	return d->buffered < LINK_CONN_MIN ? LINK_CONN_MIN : 0;
-}
-
-void
-dir_release(struct dir *d)
-{
-	struct link_net *n = d->conn->net;
-	struct dir **dp;
-
-	while (d->head != NULL)
-		chunk_pop(d);
-	if (d->swap != NULL) {
-		account(d, -chunk_cost(d->swap));
-		free(d->swap->clock);
-		free(d->swap);
-		d->swap = NULL;
-	}
-	timer_disarm(n, &d->timer);
-	timer_disarm(n, &d->swap_timer);
-	account(d, -(int64_t)d->partial.cap);
-	buf_release(&d->partial);
-	free(d->frame);
-	d->frame = NULL;
-	for (dp = &n->run; d->queued_run && *dp != NULL; dp = &(*dp)->run_next)
-		if (*dp == d) {
-			*dp = d->run_next;
-			break;
-		}
-}
-
-void
-dir_run_later(struct dir *d)
-{
-	struct link_net *n = d->conn->net;
-
-	if (d->queued_run)
-		return;
-	d->queued_run = true;
-	d->run_next = n->run;
-	n->run = d;
-}
-
-static void
-dir_timer(struct link_net *n, void *arg)
-{
-	(void)n;
-	dir_pump(arg);
-}
-
-static void
-dir_wake_at(struct dir *d, int64_t at_ns)
-{
-	d->timer.fire = dir_timer;
-	d->timer.arg = d;
-	(void)timer_arm(d->conn->net, &d->timer, at_ns);
-}
 
 /* --- out of the net ---------------------------------------------------- */
 
@@ -388,148 +205,6 @@ dir_out(struct dir *d, bool *moved)
 
 /* --- into the net ------------------------------------------------------ */
 
-static void
-swap_flush(struct dir *d)
-{
-	struct chunk *ck = d->swap;
-
-	if (ck == NULL)
-		return;
-	d->swap = NULL;
-	timer_disarm(d->conn->net, &d->swap_timer);
-	append(d, ck);
-}
-
-static void
-swap_timer(struct link_net *n, void *arg)
-{
-	(void)n;
-	swap_flush(arg);
-	dir_pump(arg);
-}
-
-/* One whole message: lost, changed, doubled, held back, or just passed on. */
-static int
-message(struct dir *d, unsigned char *data, size_t len)
-{
-	struct link_net *n = d->conn->net;
-	uint64_t pick;
-	bool again;
-
-	d->frames++;
-	if (fault_draw_frame(n, d, FAULT_LOSS)) {
-		d->link->dropped += len;
-		trace_seen(n, SEEN_DROPPED, d, n->now_ns, len);
-		return 0;
-	}
-	if (fault_draw_frame(n, d, FAULT_CORRUPT)) {
-		pick = link_rand_bits(link_rand_number(dir_key(n, d, "bit"),
-		    d->frames));
-		(void)link_frame_corrupt(d->link->frame, data, len, pick);
-	}
-	again = fault_draw_frame(n, d, FAULT_DUP);
-	if (d->swap == NULL && fault_draw_frame(n, d, FAULT_REORDER)) {
-		if ((d->swap = chunk_new(d, data, len, len, 0)) == NULL)
-			return -1;
-		d->swap->clock = trace_sent(n, d, len);
-		d->swap_timer.fire = swap_timer;
-		d->swap_timer.arg = d;
-		return timer_arm(n, &d->swap_timer, n->now_ns + SWAP_NS);
-	}
-	if (dir_queue(d, data, len, 0) == -1 ||
-	    (again && dir_queue(d, data, len, 0) == -1))
-		return -1;
-	swap_flush(d);
-	return 0;
-}
-
-/* The stream is not what was declared: from here on it passes as it is. */
-static int
-unframe(struct dir *d)
-{
-	int rc = 0;
-
-	log_note(d->conn->net, "unframed", "%s %s conn %llu is not %s: its "
-	    "messages cannot be told apart any more", d->link->from->name,
-	    d->link->to->name, (unsigned long long)d->conn->ordinal,
-	    netctl_frame_name(d->link->frame));
-	d->unframed = true;
-	swap_flush(d);
-	if (d->partial.len > 0)
-		rc = dir_queue(d, d->partial.data, d->partial.len, 0);
-	account(d, -(int64_t)d->partial.cap);
-	buf_release(&d->partial);
-	return rc;
-}
-
-static int
-framed(struct dir *d, const unsigned char *data, size_t len)
-{
-	size_t cap = d->partial.cap, at = 0;
-	ssize_t size = 0;
-	int rc;
-
-	if (d->frame == NULL &&
-	    (d->frame = calloc(1, sizeof(*d->frame))) == NULL)
-		return -1;
-	rc = buf_put(&d->partial, data, len);
-	account(d, (int64_t)(d->partial.cap - cap));
-	if (rc == -1)
-		return -1;
-	while (at < d->partial.len && (size = link_frame_next(d->link->frame,
-	    d->frame, d->partial.data + at, d->partial.len - at)) > 0) {
-		if (message(d, d->partial.data + at, (size_t)size) == -1)
-			return -1;
-		at += (size_t)size;
-	}
-	buf_drop(&d->partial, at);
-	if (size == -1)
-		return unframe(d);
-	if (d->partial.len == 0) {
-		account(d, -(int64_t)d->partial.cap);
-		buf_release(&d->partial);
-	}
-	return 0;
-}
-
-static int
-ingest(struct dir *d, const unsigned char *data, size_t len)
-{
-	struct link_net *n = d->conn->net;
-	struct link *l = d->link;
-
-	if (d->blocked) {
-		for (int k = 0; k < FAULT_CONNECT; k++)
-			if (d->hit & FAULT_BIT(k))
-				fault_bite(n, l, (enum fault_kind)k);
-		if (d->mode != NETCTL_MODE_HOLD) {
-			l->dropped += len;
-			d->doomed = true;
-			trace_seen(n, SEEN_DROPPED, d, n->now_ns, len);
-			return 0;
-		}
-		l->held_ever += len;
-		trace_seen(n, SEEN_HELD, d, n->now_ns, len);
-	}
-	if (l->frame != NETCTL_RAW && !d->unframed)
-		return framed(d, data, len);
-	d->frames++;
-	return dir_queue(d, data, len, 0);
-}
-
-/* The source will send no more. */
-static int
-ingest_end(struct dir *d)
-{
-	d->closed_in = true;
-	if (d->partial.len > 0 &&
-	    dir_queue(d, d->partial.data, d->partial.len, 0) == -1)
-		return -1;
-	d->partial.len = 0;
-	swap_flush(d);
-	return d->discard ? 0 : dir_queue(d, NULL, 0, CHUNK_END);
-}
-
 /*
  * recv(2), leaving the last byte of a small read in a Unix socket's queue;
  * *data points at the first byte that is new.  What is left keeps the whole of
@@ -614,7 +289,7 @@ dir_in(struct dir *d, bool *moved, size_t *budget)
 	struct end *src = &c->end[d->side];
 	bool direct = plain(d);
 	bool away = d->discard || (d->blocked && d->mode != NETCTL_MODE_HOLD);
-	size_t cap = direct || away ? LINK_READ_MAX : room(d);
+	size_t cap = away ? LINK_READ_MAX : dir_room(d);
 	unsigned char *data;
 	ssize_t r;
 	int rc = 0;
@@ -633,7 +308,9 @@ dir_in(struct dir *d, bool *moved, size_t *budget)
 	}
 	*moved = true;
 	if (r == 0) {
-		rc = ingest_end(d);
+		d->closed_in = true;
+		if (!d->discard)
+			rc = dir_end(d, CHUNK_END);
 	} else {
 		*budget -= (size_t)r < *budget ? (size_t)r : *budget;
 		d->in += (size_t)r;
@@ -642,7 +319,7 @@ dir_in(struct dir *d, bool *moved, size_t *budget)
 		if (d->discard)
 			d->link->dropped += (size_t)r;
 		else
-			rc = ingest(d, data, (size_t)r);
+			rc = dir_ingest(d, data, (size_t)r);
 	}
 	if (rc == -1) {
 		(void)conn_reset(c);
@@ -668,16 +345,4 @@ dir_pump(struct dir *d)
 			return;
 		}
 	}
-}
-
-/* What is under way when the link is blocked waits with the rest. */
-void
-dir_hold(struct dir *d)
-{
-	if (d->queued == 0)
-		return;
-	d->link->held_ever += d->queued;
-	for (int k = 0; k < FAULT_CONNECT; k++)
-		if (d->hit & FAULT_BIT(k))
-			fault_bite(d->conn->net, d->link, (enum fault_kind)k);
 }

@@ -18,7 +18,7 @@
 #include "sock.h"
 
 #define LINES_MAX	64U		/* of one source in a turn */
-#define SCENARIO_MAX	(16U << 20)	/* bytes */
+#define PENDING_MAX	(64U << 20)	/* bytes of answers not yet taken */
 
 /* --- one line ---------------------------------------------------------- */
 
@@ -62,6 +62,11 @@ obey(struct link_net *n, const struct netctl *c, const char *line,
 			log_note(n, "at", "%s", line);
 		return;
 	}
+	if (c->repeat > REPEAT_NOW_MAX) {
+		answer_fail(a, EX_USAGE, "repeat: more than %u at once",
+		    REPEAT_NOW_MAX);
+		return;
+	}
 	for (uint64_t i = 1; i < c->repeat && a->status == 0; i++) {
 		ignored.by = a->by;
 		ignored.status = 0;
@@ -94,7 +99,7 @@ net_line(struct link_net *n, const char *line, struct source *s,
 	} else if ((r = netctl_parse(c, line, a.err)) == -1) {
 		a.status = EX_USAGE;
 	} else if (r == 1) {
-		a.scenario = s != NULL && s->fd == -1;
+		a.line_no = s != NULL && s->fd == -1 ? s->line_no : 0;
 		obey(n, c, line, s, &a);
 	}
 	if (a.status == 0 && a.lines > 0)
@@ -131,7 +136,7 @@ link_command(struct link_net *n, const char *line, struct buf *reply)
 
 static bool	source_run(struct source *s);
 
-static void
+void
 source_rerun(struct source *s)
 {
 	if (!source_run(s))
@@ -164,27 +169,14 @@ wait_timer(struct link_net *n, void *arg)
 }
 
 static void
-scenario_failed(struct source *s, int status, const char *message)
-{
-	struct link_net *n = s->net;
-
-	(void)snprintf(n->failure, sizeof(n->failure), "%s:%" PRIu64 ": %s",
-	    s->name, s->line_no, message);
-	n->failure_status = status;
-	n->state = LINK_FAILED;
-	s->closing = true;
-}
-
-static void
 wait_ran_out(struct link_net *n, void *arg)
 {
 	struct source *s = arg;
 
-	(void)n;
 	wait_over(s, "err 75 it did not come within that time\n");
 	if (s->fd == -1)
-		scenario_failed(s, EX_TEMPFAIL, "it did not come within that "
-		    "time");
+		net_fail(n, EX_TEMPFAIL, s->line_no, "it did not come within "
+		    "that time");
 	source_rerun(s);
 }
 
@@ -233,25 +225,24 @@ out:
 void
 sources_check(struct link_net *n)
 {
-	struct source *s, *next;
+	struct source *s;
 	struct answer a = { 0 };
 	int r;
 
-	for (s = n->sources; s != NULL; s = next) {
-		next = s->next;
-		if (!s->waiting || s->wait->what == NETCTL_PLAIN)
-			continue;
-		if ((r = wait_holds(s, &a)) == 0)
+again:
+	for (s = n->sources; s != NULL; s = s->next) {
+		if (!s->waiting || s->wait->what == NETCTL_PLAIN ||
+		    (r = wait_holds(s, &a)) == 0)
 			continue;
 		wait_over(s, r == 1 ? "ok\n" : "err 66 no such node\n");
 		source_rerun(s);
-		return;			/* the list may have changed */
+		goto again;		/* the list may have changed */
 	}
 }
 
 /* --- connections ------------------------------------------------------- */
 
-static struct source *
+struct source *
 source_new(struct link_net *n, int fd)
 {
 	struct source *s;
@@ -292,8 +283,20 @@ source_free(struct link_net *n, struct source *s)
 	buf_release(&s->in);
 	buf_release(&s->out);
 	free(s->wait);
-	free(s->name);
 	free(s);
+}
+
+/* Ask for what can be used: room for answers, or else lines. */
+static void
+source_watch(struct source *s)
+{
+	uint32_t events = s->out.len > 0 ? EPOLLOUT : s->at_eof ||
+	    s->in.len - s->in_off >= (size_t)2 * NETCTL_LINE_MAX ? 0 : EPOLLIN;
+
+	if (events == s->events)
+		return;
+	s->events = events;
+	(void)net_rewatch(s->net, s->fd, &s->watch, events);
 }
 
 /* False: it has hung up. */
@@ -301,7 +304,6 @@ static bool
 flush(struct source *s)
 {
 	ssize_t w;
-	bool want;
 
 	while (s->out_off < s->out.len) {
 		w = send(s->fd, s->out.data + s->out_off,
@@ -320,18 +322,23 @@ flush(struct source *s)
 			buf_release(&s->out);
 		s->out.len = 0;
 	}
-	want = s->out.len > 0;
-	if (want != s->want_out) {
-		s->want_out = want;
-		(void)net_rewatch(s->net, s->fd, &s->watch, want ? EPOLLOUT :
-		    s->at_eof ? 0 : EPOLLIN);
-	}
 	return true;
 }
 
+/* Answers that were made and not taken, of all connections. */
+static size_t
+pending(const struct link_net *n)
+{
+	size_t sum = 0;
+
+	for (const struct source *s = n->sources; s != NULL; s = s->next)
+		sum += s->out.len - s->out_off;
+	return sum;
+}
+
 /* Take the first line of s->in into line[]; 1, 0 none yet, -1 too long. */
-static int
-next_line(struct source *s, char line[NETCTL_LINE_MAX])
+int
+source_line(struct source *s, char line[NETCTL_LINE_MAX])
 {
 	const unsigned char *from = s->in.data + s->in_off, *nl;
 	size_t left = s->in.len - s->in_off, len;
@@ -365,30 +372,6 @@ run_later(struct source *s)
 	(void)timer_arm(s->net, &s->timer, s->net->now_ns);
 }
 
-static bool
-scenario_run(struct source *s)
-{
-	struct link_net *n = s->net;
-	char line[NETCTL_LINE_MAX];
-	struct buf reply = { 0 };
-
-	while (!s->waiting && !s->closing && n->state == LINK_RUNNING &&
-	    next_line(s, line) == 1) {
-		s->line_no++;
-		reply.len = 0;
-		if (net_line(n, line, s, NULL, &reply) == -1) {
-			char *message;
-			long status;
-
-			reply.data[reply.len - 1] = '\0';
-			status = strtol((char *)reply.data + 4, &message, 10);
-			scenario_failed(s, (int)status, message + 1);
-		}
-	}
-	buf_release(&reply);
-	return s->waiting && n->state == LINK_RUNNING;
-}
-
 /* Obey what has come; false when the source is done with. */
 static bool
 source_run(struct source *s)
@@ -401,23 +384,28 @@ source_run(struct source *s)
 		return scenario_run(s);
 	if (!flush(s))
 		return false;
+	source_watch(s);
 	while (!s->waiting && s->out.len == 0 && !s->closing) {
 		if (lines++ == LINES_MAX) {
 			run_later(s);
 			return true;
 		}
-		if ((r = next_line(s, line)) == 0)
+		if ((r = source_line(s, line)) == 0)
 			break;
 		if (r == -1) {
 			(void)buf_printf(&s->out, "err %d a line of more than "
 			    "%d bytes\n", EX_DATAERR, NETCTL_LINE_MAX - 1);
 			s->closing = true;
+		} else if (pending(s->net) > PENDING_MAX) {
+			(void)buf_printf(&s->out, "err %d too many answers "
+			    "wait to be taken\n", EX_TEMPFAIL);
 		} else {
 			(void)net_line(s->net, line, s, NULL, &s->out);
 		}
 		if (!flush(s))
 			return false;
 	}
+	source_watch(s);
 	if (s->out.len > 0)
 		return true;
 	return !s->closing && (s->waiting || !s->at_eof || s->in.len > 0);
@@ -437,7 +425,7 @@ source_event(struct link_net *n, struct source *s, uint32_t events)
 			return;
 		}
 	}
-	if ((events & EPOLLIN) && s->in.len < (size_t)2 * NETCTL_LINE_MAX) {
+	if (events & EPOLLIN) {
 		r = recv(s->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 		if (r > 0 && buf_put(&s->in, bytes, (size_t)r) == -1)
 			r = 0;
@@ -445,15 +433,8 @@ source_event(struct link_net *n, struct source *s, uint32_t events)
 			source_free(n, s);
 			return;
 		}
-		if (r == 0) {
+		if (r == 0)
 			s->at_eof = true;
-			(void)net_rewatch(n, s->fd, &s->watch,
-			    s->want_out ? EPOLLOUT : 0);
-		}
-	} else if (events & EPOLLIN) {
-		/* Lines enough are waiting; they come first. */
-		(void)net_rewatch(n, s->fd, &s->watch, 0);
-		s->want_out = true;	/* flush() will ask for more */
 	}
 	source_rerun(s);
 }
@@ -494,105 +475,10 @@ control_event(struct link_net *n)
 			continue;
 		}
 		n->clients_cnt++;
+		s->events = EPOLLIN;
 		if (net_watch(n, fd, &s->watch, EPOLLIN) == -1)
 			source_free(n, s);
 	}
 	if (errno != EAGAIN && n->clients_cnt > 0)
 		evict(n);		/* out of descriptors */
-}
-
-/* --- scenarios --------------------------------------------------------- */
-
-static int
-slurp(int fd, struct buf *b)
-{
-	ssize_t r;
-
-	for (;;) {
-		if (buf_reserve(b, 65536) == -1)
-			return -1;
-		r = read(fd, b->data + b->len, b->cap - b->len);
-		if (r == -1 && errno == EINTR)
-			continue;
-		if (r <= 0)
-			return (int)r;
-		b->len += (size_t)r;
-		if (b->len > SCENARIO_MAX) {
-			errno = EFBIG;
-			return -1;
-		}
-	}
-}
-
-/* Parse every line of text, so that a mistake shows before anything is done. */
-static int
-check(const struct buf *text, const char *name, char *err, size_t err_len)
-{
-	char line[NETCTL_LINE_MAX], why[NETCTL_ERR_MAX];
-	struct netctl *c = malloc(sizeof(*c));
-	uint64_t no = 0;
-	size_t at = 0, len;
-	int rc = 0;
-
-	if (c == NULL)
-		return -1;
-	while (rc == 0 && at < text->len) {
-		const unsigned char *nl = memchr(text->data + at, '\n',
-		    text->len - at);
-
-		no++;
-		len = (nl != NULL ? (size_t)(nl - text->data) : text->len) -
-		    at;
-		if (len >= NETCTL_LINE_MAX ||
-		    memchr(text->data + at, '\0', len) != NULL) {
-			(void)snprintf(err, err_len, "%s:%" PRIu64 ": a line "
-			    "too long, or with a NUL", name, no);
-			rc = -1;
-		} else {
-			memcpy(line, text->data + at, len);
-			line[len] = '\0';
-			if (netctl_parse(c, line, why) == -1) {
-				(void)snprintf(err, err_len, "%s:%" PRIu64
-				    ": %s", name, no, why);
-				rc = -1;
-			}
-		}
-		at += len + 1;
-	}
-	free(c);
-	if (rc == -1)
-		errno = EBADMSG;
-	return rc;
-}
-
-int
-link_scenario(struct link_net *n, int fd, const char *name, char *err,
-    size_t err_len)
-{
-	struct buf text = { 0 };
-	struct source *s;
-	int rc, saved;
-
-	err[0] = '\0';
-	rc = slurp(fd, &text);
-	saved = errno;
-	close(fd);
-	errno = saved;
-	if (rc == -1 || check(&text, name, err, err_len) == -1) {
-		saved = errno;
-		buf_release(&text);
-		errno = saved;
-		return -1;
-	}
-	if ((s = source_new(n, -1)) == NULL ||
-	    (s->name = strdup(name)) == NULL) {
-		buf_release(&text);
-		return -1;
-	}
-	s->in = text;
-	s->at_eof = true;
-	n->scenario = s;
-	n->state = LINK_RUNNING;
-	source_rerun(s);
-	return 0;
 }

@@ -16,6 +16,7 @@
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -35,6 +36,14 @@ process_open(pid_t pid, struct process *pr)
 	/* A descriptor means this process for ever, a number does not. */
 	pr->fd = pidfd_open(pid, 0);
 	return pr->fd == -1 ? -1 : 0;
+}
+
+void
+process_close(struct process *pr)
+{
+	if (pr->paused)
+		(void)pidfd_send_signal(pr->fd, SIGCONT, NULL, 0);
+	close(pr->fd);
 }
 
 static pid_t
@@ -60,6 +69,13 @@ parent_of(pid_t pid)
 	return ppid > 0 ? (pid_t)ppid : 0;
 }
 
+/* Its number may be another's by now. */
+static bool
+process_lives(const struct process *pr)
+{
+	return pidfd_send_signal(pr->fd, 0, NULL, 0) == 0 || errno == EPERM;
+}
+
 /* The node whose process this is, or one of its ancestors. */
 static unsigned int
 node_of_pid(const struct link_net *n, pid_t pid)
@@ -67,7 +83,8 @@ node_of_pid(const struct link_net *n, pid_t pid)
 	for (int depth = 0; pid > 1 && depth < DEPTH_MAX; depth++) {
 		for (size_t i = 1; i < n->nodes_cnt; i++)
 			for (size_t k = 0; k < n->nodes[i]->procs_cnt; k++)
-				if (n->nodes[i]->procs[k].pid == pid)
+				if (n->nodes[i]->procs[k].pid == pid &&
+				    process_lives(&n->nodes[i]->procs[k]))
 					return (unsigned int)i;
 		pid = parent_of(pid);
 	}

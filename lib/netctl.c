@@ -40,11 +40,13 @@ want_faults(struct parser *p)
 	for (s = list;; s += len + 1) {
 		len = strcspn(s, ",");
 		if (len == 0 || len >= sizeof(name))
-			return word_fail(p, "\"%s\" is no list of faults", list);
+			return word_fail(p, "\"%s\" is no list of faults",
+			    list);
 		memcpy(name, s, len);
 		name[len] = '\0';
 		if ((i = word_find(chaoses, WORD_COUNT(chaoses), name)) == -1)
-			return word_fail(p, "\"%s\" is no fault of chaos", name);
+			return word_fail(p, "\"%s\" is no fault of chaos",
+			    name);
 		p->c->faults |= 1U << i;
 		if (s[len] == '\0')
 			return 0;
@@ -146,7 +148,8 @@ operands(struct parser *p)
 			    word);
 		return 0;
 	case O_PAIR_FRAME:
-		if (word_choice(p, frames, WORD_COUNT(frames), "framing", &i) == -1)
+		if (word_choice(p, frames, WORD_COUNT(frames), "framing",
+		    &i) == -1)
 			return -1;
 		c->frame = (enum netctl_frame)i;
 		return 0;
@@ -187,10 +190,10 @@ prefixes(struct parser *p)
 				return word_fail(p, "every: 1ms at least");
 		} else if (strcmp(word, "repeat") == 0 && c->repeat == 0) {
 			p->at++;
-			if (word_peek(p) == NULL || num_u64(word_peek(p), 1, 1000000,
-			    &c->repeat) == -1)
-				return word_fail(p, "repeat: no number from 1 to "
-				    "1000000");
+			if (word_peek(p) == NULL || num_u64(word_peek(p), 1,
+			    1000000, &c->repeat) == -1)
+				return word_fail(p, "repeat: no number from 1 "
+				    "to 1000000");
 			p->at++;
 		} else {
 			break;
@@ -220,7 +223,8 @@ split(struct parser *p, const char *line)
 		if (c->copy[i] == '#')
 			break;
 		if (c->words_cnt == NETCTL_WORDS_MAX)
-			return word_fail(p, "more than %d words", NETCTL_WORDS_MAX);
+			return word_fail(p, "more than %d words",
+			    NETCTL_WORDS_MAX);
 		c->words[c->words_cnt++] = c->copy + i;
 		for (; i < len && c->copy[i] != ' ' && c->copy[i] != '\t'; i++)
 			if (iscntrl((unsigned char)c->copy[i]))
@@ -249,7 +253,8 @@ netctl_parse(struct netctl *c, const char *line, char err[NETCTL_ERR_MAX])
 	if (prefixes(&p) == -1)
 		return -1;
 	if ((word = word_peek(&p)) == NULL)
-		return word_fail(&p, "a verb is missing after \"%s\"", c->words[0]);
+		return word_fail(&p, "a verb is missing after \"%s\"",
+		    c->words[0]);
 	for (v = 0; v < NETCTL_VERBS; v++)
 		if (strcmp(netctl_verbs[v].name, word) == 0)
 			break;
@@ -258,8 +263,10 @@ netctl_parse(struct netctl *c, const char *line, char err[NETCTL_ERR_MAX])
 	c->verb = (enum netctl_verb)v;
 	c->rest = line + (word - c->copy);
 	if ((c->has_at || c->every_ns > 0 || c->repeat > 0) &&
-	    (c->verb == NETCTL_WAIT))
+	    c->verb == NETCTL_WAIT)
 		return word_fail(&p, "wait cannot be scheduled");
+	if (c->repeat > 0 && netctl_verbs[v].shows)
+		return word_fail(&p, "%s cannot be repeated", word);
 	p.at++;
 	p.opts = netctl_verbs[v].opts;
 	if (operands(&p) == -1)

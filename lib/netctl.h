@@ -120,6 +120,9 @@ const char *netctl_frame_name(enum netctl_frame frame);
 /* True for a letter followed by letters, digits, _ and -, no reserved word. */
 bool	netctl_name_ok(const char *name);
 
+/* True for what net/NODE/NAME may be: printable, no blank, no / , ? # " \ */
+bool	netctl_socket_ok(const char *name);
+
 /* "10kbit" and its kin to bytes a second; 0, or -1 with EINVAL. */
 int	netctl_rate(const char *text, uint64_t *bytes_per_s);
 

@@ -50,6 +50,7 @@ struct verb {
 	enum operand operand;
 	unsigned int opts;
 	own_parser own;
+	bool shows;			/* answers with lines */
 };
 
 extern const struct verb netctl_verbs[NETCTL_VERBS];
@@ -61,7 +62,7 @@ bool	netctl_reserved(const char *word);
 #define WORD_COUNT(a)	(sizeof(a) / sizeof((a)[0]))
 int	word_find(const char *const *table, size_t n, const char *word);
 
-/* The next word or NULL; word_next() goes on, and complains if there is none. */
+/* The next word or NULL; word_next() takes it, and complains of NULL. */
 const char *word_peek(const struct parser *p);
 const char *word_next(struct parser *p, const char *what);
 

@@ -1,6 +1,6 @@
 /*
- * netctl_verb: a table of verbs, each with the operands it takes and the options
- * it allows; what does not fit the table has a function of its own.
+ * netctl_verb: a table of verbs, each with the operands it takes and the
+ * options it allows; what does not fit the table has a function of its own.
  */
 
 #include <ctype.h>
@@ -22,7 +22,7 @@ const struct verb netctl_verbs[NETCTL_VERBS] = {
 	[NETCTL_SOCKET] = { "socket", "socket NAME", O_NAME, 0, NULL },
 	[NETCTL_FRAME] = { "frame", "frame A B line|u32be|u32le|resp|none",
 	    O_PAIR_FRAME, OPT_ONEWAY, NULL },
-	[NETCTL_PEERS] = { "peers", "peers [A]", O_A_OPT, 0, NULL },
+	[NETCTL_PEERS] = { "peers", "peers [A]", O_A_OPT, 0, NULL, true },
 	[NETCTL_PARTITION] = { "partition", "partition GROUP ... | halves | "
 	    "majority | minority-third | majorities-ring | bridge [NODE] | "
 	    "one [NODE] | primaries NODES | pairs A/B ...", O_OWN, OPT_BLOCK,
@@ -36,8 +36,9 @@ const struct verb netctl_verbs[NETCTL_VERBS] = {
 	[NETCTL_HOLD] = { "hold", "hold A B [mode M] [p P] [count N]", O_PAIR,
 	    OPT_BLOCK, NULL },
 	[NETCTL_RELEASE] = { "release", "release A B", O_PAIR, 0, NULL },
-	[NETCTL_FLAP] = { "flap", "flap A B up TIME down TIME [mode M] | "
-	    "flap A B up|down|stop", O_OWN, OPT_MODE, parse_flap },
+	[NETCTL_FLAP] = { "flap", "flap A B up TIME down TIME [mode M] [p P] "
+	    "[count N] | flap A B up|down|stop", O_OWN, OPT_BLOCK,
+	    parse_flap },
 	[NETCTL_HEAL] = { "heal", "heal [A B]", O_PAIR_OPT, 0, NULL },
 	[NETCTL_DELAY] = { "delay", "delay A B TIME [jitter TIME] "
 	    "[dist constant|uniform|normal|exp|pareto] [oneway] [p P] "
@@ -78,12 +79,13 @@ const struct verb netctl_verbs[NETCTL_VERBS] = {
 	    "open A B | carried A B [BYTES] | conns A B N", O_OWN, 0,
 	    parse_assert },
 	[NETCTL_STATUS] = { "status", "status [A B] [json]", O_PAIR_OPT,
-	    OPT_JSON, NULL },
+	    OPT_JSON, NULL, true },
 	[NETCTL_SEED] = { "seed", "seed [N]", O_OWN, 0, parse_number },
-	[NETCTL_LOG] = { "log", "log [json | -d]", O_OWN, 0, parse_log },
+	[NETCTL_LOG] = { "log", "log [json | -d]", O_OWN, 0, parse_log,
+	    true },
 	[NETCTL_DIAGRAM] = { "diagram", "diagram [svg]", O_OWN, 0,
-	    parse_diagram },
-	[NETCTL_HELP] = { "help", "help", O_NONE, 0, NULL },
+	    parse_diagram, true },
+	[NETCTL_HELP] = { "help", "help", O_NONE, 0, NULL, true },
 	[NETCTL_VERSION] = { "version", "version", O_NONE, 0, NULL },
 	[NETCTL_QUIT] = { "quit", "quit", O_NONE, 0, NULL },
 };
@@ -131,7 +133,8 @@ parse_node(struct parser *p)
 	if ((c->a = word_next(p, "a name")) == NULL)
 		return -1;
 	if (!netctl_name_ok(c->a))
-		return word_fail(p, "\"%s\" cannot be the name of a node", c->a);
+		return word_fail(p, "\"%s\" cannot be the name of a node",
+		    c->a);
 	if ((word = word_peek(p)) == NULL)
 		return 0;
 	p->at++;
@@ -140,7 +143,8 @@ parse_node(struct parser *p)
 		c->list = c->words + p->at;
 		c->list_cnt = c->words_cnt - p->at;
 		p->at = c->words_cnt;
-		return c->list_cnt > 0 ? 0 : word_fail(p, "node: a pid is missing");
+		return c->list_cnt > 0 ? 0 :
+		    word_fail(p, "node: a pid is missing");
 	}
 	if (strcmp(word, "addr") == 0) {
 		c->what = NETCTL_ADDR;
@@ -207,14 +211,16 @@ parse_partition(struct parser *p)
 			if (c->shape == NETCTL_PAIRS) {
 				if (pair_ok(p, word) == -1)
 					return -1;
-			} else if (strcmp(word, "all") == 0 || !word_set_ok(word)) {
-				return word_fail(p, "\"%s\" is no group of nodes "
-				    "and no shape", word);
+			} else if (strcmp(word, "all") == 0 ||
+			    !word_set_ok(word)) {
+				return word_fail(p, "\"%s\" is no group of "
+				    "nodes and no shape", word);
 			}
 			p->at++;
 		}
 		c->list_cnt = (size_t)(c->words + p->at - c->list);
-		return c->list_cnt > 0 ? 0 : word_fail(p, "partition: no pairs");
+		return c->list_cnt > 0 ? 0 :
+		    word_fail(p, "partition: no pairs");
 	}
 	word = word_peek(p);
 	if (c->shape == NETCTL_PRIMARIES)

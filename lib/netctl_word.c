@@ -56,6 +56,21 @@ netctl_name_ok(const char *name)
 	return !netctl_reserved(name);
 }
 
+bool
+netctl_socket_ok(const char *name)
+{
+	size_t len = strlen(name);
+
+	if (len == 0 || len > NETCTL_NAME_MAX || name[0] == '.')
+		return false;
+	/* It is printed among words, and is part of a path. */
+	for (size_t i = 0; i < len; i++)
+		if (!isgraph((unsigned char)name[i]) ||
+		    strchr("/,?#\"\\", name[i]) != NULL)
+			return false;
+	return true;
+}
+
 /* A list of names with commas, "all", or "?"; they need not exist. */
 bool
 word_set_ok(const char *set)
@@ -92,7 +107,8 @@ word_next(struct parser *p, const char *what)
 {
 	if (p->at >= p->c->words_cnt) {
 		word_fail(p, "%s: %s is missing; usage: %s",
-		    netctl_verbs[p->c->verb].name, what, netctl_verbs[p->c->verb].usage);
+		    netctl_verbs[p->c->verb].name, what,
+		    netctl_verbs[p->c->verb].usage);
 		return NULL;
 	}
 	return p->c->words[p->at++];
@@ -119,11 +135,11 @@ word_time(struct parser *p, int64_t max_ns, int64_t *ns)
 	len = strlen(word);
 	/* A bare number has no unit one could see: only 0 needs none. */
 	if (num_duration(word, ns) == -1 || *ns < 0 || *ns > max_ns)
-		return word_fail(p, "\"%s\" is no time from 0 to %" PRId64 "s", word,
-		    max_ns / NUM_NS_PER_S);
+		return word_fail(p, "\"%s\" is no time from 0 to %" PRId64 "s",
+		    word, max_ns / NUM_NS_PER_S);
 	if (len > 0 && isdigit((unsigned char)word[len - 1]) && *ns != 0)
-		return word_fail(p, "\"%s\": a time needs a unit (us ms s m h d)",
-		    word);
+		return word_fail(p, "\"%s\": a time needs a unit "
+		    "(us ms s m h d)", word);
 	return 0;
 }
 
@@ -162,8 +178,8 @@ word_is(struct parser *p, const char *word)
 	if (got == NULL)
 		return -1;
 	if (strcmp(got, word) != 0)
-		return word_fail(p, "\"%s\" where \"%s\" belongs; usage: %s", got,
-		    word, netctl_verbs[p->c->verb].usage);
+		return word_fail(p, "\"%s\" where \"%s\" belongs; usage: %s",
+		    got, word, netctl_verbs[p->c->verb].usage);
 	return 0;
 }
 
@@ -186,9 +202,9 @@ word_name(struct parser *p, const char **name)
 {
 	if ((*name = word_next(p, "a name")) == NULL)
 		return -1;
-	if (strlen(*name) > NETCTL_NAME_MAX || (*name)[0] == '.' ||
-	    strpbrk(*name, "/,?") != NULL)
-		return word_fail(p, "\"%s\" cannot be the name of a socket", *name);
+	if (!netctl_socket_ok(*name))
+		return word_fail(p, "\"%s\" cannot be the name of a socket",
+		    *name);
 	return 0;
 }
 
@@ -255,6 +271,7 @@ word_p(struct parser *p)
 	if (word == NULL)
 		return -1;
 	if (netctl_probability(word, &p->c->p) == -1)
-		return word_fail(p, "\"%s\" is no probability (0.2 or 20%%)", word);
+		return word_fail(p, "\"%s\" is no probability (0.2 or 20%%)",
+		    word);
 	return 0;
 }

@@ -206,7 +206,7 @@ count() { grep -c "$1" "$2" || :; }
 		version
 	EOF
 	assert_eq "$output" $'ok seed=42\nok partsim '"$(partsim -V | cut -d' ' -f2)"
-	assert_eq "$stderr" 'partsim: unknown word "frob"'
+	assert_eq "$stderr" 'partsim: stdin:4: unknown word "frob"'
 }
 
 @test "partsim: the control socket speaks lines" {
@@ -504,7 +504,7 @@ b: x'
 	up
 	want='ok links=2 conns=1
 b: silent
-ok links=2 conns=1
+ok links=2 conns=1 reset=0 closed=1
 a: reset
 b: end'
 	plays <<-'EOF'
