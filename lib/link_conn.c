@@ -39,7 +39,7 @@ end_open(struct link_net *n, struct conn *c, unsigned int side, int fd,
 	e->readable = e->writable = true;
 	if (!local)
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (net_watch(n, fd, &e->watch, END_EVENTS) == -1)
+	if (net_watch(n->epoll, fd, &e->watch, END_EVENTS) == -1)
 		return -1;
 	e->fd = fd;
 	return 0;
@@ -53,7 +53,7 @@ end_out(struct conn *c, unsigned int side, bool want)
 	if (e->want_out == want || e->fd == -1)
 		return;
 	e->want_out = want;
-	(void)net_rewatch(c->net, e->fd, &e->watch, END_EVENTS |
+	(void)net_rewatch(c->net->epoll, e->fd, &e->watch, END_EVENTS |
 	    (want ? EPOLLOUT : 0));
 }
 

@@ -1,7 +1,8 @@
 /*
- * link_loop: one turn takes a bounded number of events and moves a bounded
- * number of bytes, control connections first, so that an answer never waits
- * for data.
+ * link_loop: one turn takes a bounded number of events, each of which moves a
+ * bounded number of bytes.  Control connections have an epoll set of their own,
+ * looked at first and again whenever data has taken a while, so that an answer
+ * never waits for data, however many connections there are.
  */
 
 #include <sys/epoll.h>
@@ -13,28 +14,32 @@
 #include "link_priv.h"
 #include "num.h"
 
+#define LOOK_NS		(200 * NUM_NS_PER_US)
+
+static void	controls(struct link_net *n);
+
 /* --- epoll and timers -------------------------------------------------- */
 
 int
-net_watch(struct link_net *n, int fd, struct watch *w, uint32_t events)
+net_watch(int epoll, int fd, struct watch *w, uint32_t events)
 {
 	struct epoll_event ev = { .events = events, .data.ptr = w };
 
-	return epoll_ctl(n->epoll, EPOLL_CTL_ADD, fd, &ev);
+	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev);
 }
 
 int
-net_rewatch(struct link_net *n, int fd, struct watch *w, uint32_t events)
+net_rewatch(int epoll, int fd, struct watch *w, uint32_t events)
 {
 	struct epoll_event ev = { .events = events, .data.ptr = w };
 
-	return epoll_ctl(n->epoll, EPOLL_CTL_MOD, fd, &ev);
+	return epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &ev);
 }
 
 void
-net_unwatch(struct link_net *n, int fd)
+net_unwatch(int epoll, int fd)
 {
-	(void)epoll_ctl(n->epoll, EPOLL_CTL_DEL, fd, NULL);
+	(void)epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL);
 }
 
 int64_t
@@ -121,6 +126,14 @@ timer_disarm(struct link_net *n, struct timer *t)
 	t->index = 0;
 }
 
+/* Ask for verbs if data has kept us from it; what is gone is freed later. */
+static void
+look_up(struct link_net *n)
+{
+	if (net_now(n) - n->looked_ns >= LOOK_NS)
+		controls(n);
+}
+
 static void
 timers_fire(struct link_net *n)
 {
@@ -132,6 +145,7 @@ timers_fire(struct link_net *n)
 		t = n->heap[1];
 		timer_disarm(n, t);
 		t->fire(n, t->arg);
+		look_up(n);
 	}
 }
 
@@ -144,8 +158,30 @@ link_wake(struct link_net *n)
 	int saved = errno;
 
 	/* A full counter wakes as well as a fresh one. */
-	if (write(n->wake[0], &one, sizeof(one)) == -1)
+	if (write(n->wake, &one, sizeof(one)) == -1)
 		errno = saved;
+}
+
+static void
+controls(struct link_net *n)
+{
+	struct epoll_event ev[LINK_EVENTS_MAX];
+	const struct watch *w;
+	bool calls = false;
+	int cnt;
+
+	n->looked_ns = n->now_ns;
+	cnt = epoll_wait(n->controls, ev, LINK_EVENTS_MAX, 0);
+	for (int i = 0; i < cnt; i++) {
+		w = ev[i].data.ptr;
+		if (w->kind == WATCH_CLIENT)
+			source_event(n, w->owner, ev[i].events);
+		else
+			calls = true;
+	}
+	/* Last, as a new one may push out an old one. */
+	if (calls)
+		control_event(n);
 }
 
 static void
@@ -161,17 +197,13 @@ event(struct link_net *n, const struct epoll_event *ev)
 	case WATCH_END:
 		conn_event(w->owner, w->side, ev->events);
 		break;
-	case WATCH_CONTROL:
-		control_event(n);
-		break;
-	case WATCH_CLIENT:
-		source_event(n, w->owner, ev->events);
-		break;
+	case WATCH_CONTROLS: case WATCH_CONTROL: case WATCH_CLIENT:
+		break;			/* see controls() */
 	case WATCH_INOTIFY:
 		net_inotify(n);
 		break;
 	case WATCH_WAKE:
-		if (read(n->wake[0], &count, sizeof(count)) == -1)
+		if (read(n->wake, &count, sizeof(count)) == -1)
 			return;
 		break;
 	}
@@ -206,6 +238,7 @@ run_later(struct link_net *n)
 		d->queued_run = false;
 		if (!d->conn->gone)
 			dir_pump(d);
+		look_up(n);
 	}
 }
 
@@ -225,15 +258,12 @@ link_step(struct link_net *n, struct mono deadline)
 	net_now(n);
 	for (int i = 0; i < cnt; i++) {
 		w = ev[i].data.ptr;
-		if (w->kind != WATCH_CLIENT)
-			continue;
-		event(n, &ev[i]);
-		ev[i].data.ptr = NULL;	/* it may be gone by now */
+		if (w->kind == WATCH_CONTROLS)
+			controls(n);
 	}
 	for (int i = 0; i < cnt; i++) {
-		w = ev[i].data.ptr;
-		if (w != NULL)
-			event(n, &ev[i]);
+		event(n, &ev[i]);
+		look_up(n);
 	}
 	run_later(n);
 	conn_reap(n);

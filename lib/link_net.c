@@ -322,15 +322,20 @@ static int
 open_loop(struct link_net *n)
 {
 	if ((n->epoll = epoll_create1(EPOLL_CLOEXEC)) == -1 ||
+	    (n->controls = epoll_create1(EPOLL_CLOEXEC)) == -1 ||
 	    (n->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) == -1 ||
-	    (n->wake[0] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) == -1)
+	    (n->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) == -1)
 		return -1;
+	n->controls_watch.kind = WATCH_CONTROLS;
 	n->control_watch.kind = WATCH_CONTROL;
 	n->inotify_watch.kind = WATCH_INOTIFY;
 	n->wake_watch.kind = WATCH_WAKE;
-	if (net_watch(n, n->control, &n->control_watch, EPOLLIN) == -1 ||
-	    net_watch(n, n->inotify, &n->inotify_watch, EPOLLIN) == -1 ||
-	    net_watch(n, n->wake[0], &n->wake_watch, EPOLLIN) == -1)
+	if (net_watch(n->controls, n->control, &n->control_watch,
+	    EPOLLIN) == -1 ||
+	    net_watch(n->epoll, n->controls, &n->controls_watch,
+	    EPOLLIN) == -1 ||
+	    net_watch(n->epoll, n->inotify, &n->inotify_watch, EPOLLIN) == -1 ||
+	    net_watch(n->epoll, n->wake, &n->wake_watch, EPOLLIN) == -1)
 		return -1;
 	return 0;
 }
@@ -345,7 +350,8 @@ link_open(struct link_net **np, const char *dir, const struct link_options *o)
 
 	if ((n = calloc(1, sizeof(*n))) == NULL)
 		return -1;
-	n->epoll = n->inotify = n->control = n->wake[0] = n->dir_fd = -1;
+	n->epoll = n->controls = n->inotify = n->control = n->wake = -1;
+	n->dir_fd = -1;
 	n->o = *o;
 	if (n->o.buffer == 0)
 		n->o.buffer = LINK_BUFFER;
@@ -444,12 +450,14 @@ link_close(struct link_net *n)
 	trace_free(n);
 	log_free(n);
 	free(n->heap);
+	if (n->controls != -1)
+		close(n->controls);
 	if (n->epoll != -1)
 		close(n->epoll);
 	if (n->inotify != -1)
 		close(n->inotify);
-	if (n->wake[0] != -1)
-		close(n->wake[0]);
+	if (n->wake != -1)
+		close(n->wake);
 	if (n->dir_fd != -1)
 		close(n->dir_fd);
 	free(n->buf);

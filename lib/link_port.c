@@ -19,6 +19,7 @@
 #include "sock.h"
 
 #define AGAIN_NS	(100 * NUM_NS_PER_MS)	/* after EMFILE */
+#define ACCEPTS_NS	NUM_NS_PER_MS
 #define ACCEPTS_MAX	64U			/* in one turn */
 
 /* --- addresses --------------------------------------------------------- */
@@ -169,7 +170,7 @@ port_poll(struct link_net *n, struct port *p)
 {
 	if (p->polled)
 		return 0;
-	if (net_watch(n, p->fd, &p->watch, EPOLLIN) == -1)
+	if (net_watch(n->epoll, p->fd, &p->watch, EPOLLIN) == -1)
 		return -1;
 	p->polled = true;
 	return 0;
@@ -179,7 +180,7 @@ static void
 port_unpoll(struct link_net *n, struct port *p)
 {
 	if (p->polled)
-		net_unwatch(n, p->fd);
+		net_unwatch(n->epoll, p->fd);
 	p->polled = false;
 }
 
@@ -277,9 +278,12 @@ port_refuse(struct link_net *n, struct port *p, bool refuse)
 void
 port_event(struct link_net *n, struct port *p)
 {
+	int64_t start = n->now_ns;
 	int fd;
 
-	for (unsigned int i = 0; i < ACCEPTS_MAX && !p->refusing; i++) {
+	/* To learn who calls takes time; the others wait for the next turn. */
+	for (unsigned int i = 0; i < ACCEPTS_MAX && !p->refusing &&
+	    (i == 0 || net_now(n) - start < ACCEPTS_NS); i++) {
 		if ((fd = sock_accept(p->fd)) != -1) {
 			conn_accept(n, p, fd);
 			continue;

@@ -54,8 +54,9 @@ struct source;
 /* --- the loop ---------------------------------------------------------- */
 
 enum watch_kind {
-	WATCH_PORT, WATCH_END, WATCH_CONTROL, WATCH_CLIENT, WATCH_INOTIFY,
-	WATCH_WAKE
+	WATCH_PORT, WATCH_END, WATCH_INOTIFY, WATCH_WAKE,
+	WATCH_CONTROLS,			/* the set of these two: */
+	WATCH_CONTROL, WATCH_CLIENT
 };
 
 struct watch {
@@ -291,11 +292,11 @@ struct seen {
 
 struct link_net {
 	char *dir;
-	int dir_fd, epoll, inotify, control, wake[1];
+	int dir_fd, epoll, controls, inotify, control, wake;
 	bool made_dir;
-	struct watch control_watch, inotify_watch, wake_watch;
+	struct watch controls_watch, control_watch, inotify_watch, wake_watch;
 	struct link_options o;
-	int64_t start_ns, now_ns;
+	int64_t start_ns, now_ns, looked_ns;
 	uint64_t seed, shapes;		/* random shapes chosen so far */
 	uint64_t verbs;			/* obeyed so far */
 
@@ -364,10 +365,9 @@ struct answer {
 };
 
 /* link_loop.c */
-int	net_watch(struct link_net *n, int fd, struct watch *w, uint32_t events);
-int	net_rewatch(struct link_net *n, int fd, struct watch *w,
-	    uint32_t events);
-void	net_unwatch(struct link_net *n, int fd);
+int	net_watch(int epoll, int fd, struct watch *w, uint32_t events);
+int	net_rewatch(int epoll, int fd, struct watch *w, uint32_t events);
+void	net_unwatch(int epoll, int fd);
 int	timer_arm(struct link_net *n, struct timer *t, int64_t at_ns);
 void	timer_disarm(struct link_net *n, struct timer *t);
 int64_t	net_now(struct link_net *n);	/* read the clock */

@@ -271,7 +271,7 @@ source_free(struct link_net *n, struct source *s)
 	if (s->next != NULL)
 		s->next->prev = s->prev;
 	if (s->fd != -1) {
-		net_unwatch(n, s->fd);
+		net_unwatch(n->controls, s->fd);
 		close(s->fd);
 		n->clients_cnt--;
 	}
@@ -296,7 +296,7 @@ source_watch(struct source *s)
 	if (events == s->events)
 		return;
 	s->events = events;
-	(void)net_rewatch(s->net, s->fd, &s->watch, events);
+	(void)net_rewatch(s->net->controls, s->fd, &s->watch, events);
 }
 
 /* False: it has hung up. */
@@ -476,7 +476,7 @@ control_event(struct link_net *n)
 		}
 		n->clients_cnt++;
 		s->events = EPOLLIN;
-		if (net_watch(n, fd, &s->watch, EPOLLIN) == -1)
+		if (net_watch(n->controls, fd, &s->watch, EPOLLIN) == -1)
 			source_free(n, s);
 	}
 	if (errno != EAGAIN && n->clients_cnt > 0)

@@ -4,7 +4,7 @@
  *	play			obey a script on stdin, see play() below
  *	echo ADDR		send back whatever comes, on any number of
  *				connections; prints "ready"
- *	many ADDRS N		open N connections to echoes, the addresses (with
+ *	many ADDRS N		open N connections to echoes, addresses (with
  *				commas) in turn, and for each line of stdin send
  *				a line on each and check what comes back, until
  *				the line "q"
