@@ -8,7 +8,8 @@
  *          left behind is swept by the next link_open().
  * Memory:  bytes in the net are bounded for each directed link and in all;
  *          beyond that senders wait.  Each connection may always hold
- *          LINK_CONN_MIN bytes, so that none starves another for ever.
+ *          LINK_CONN_MIN bytes, and one whole message where messages are
+ *          framed, so that none starves another for ever.
  * Errors:  0, or -1 with errno; never print, never exit.  EBUSY: another net
  *          is up in DIR.  What a line answers is text, see link_command().
  * Threads: one thread a net.

@@ -18,7 +18,7 @@
 #define SVG_ROWS	1000U
 #define SVG_LANE	160
 #define SVG_LEFT	90
-#define SVG_ROW		18
+#define SVG_ROW		22
 
 struct drawing {
 	struct link_net *n;
@@ -253,7 +253,7 @@ svg_event(const struct drawing *dr, const struct seen *s, int y, int width,
 	if (s->kind == SEEN_VERB) {
 		body_line(a, "<rect x=\"%d\" y=\"%d\" width=\"%d\" "
 		    "height=\"%d\" fill=\"#fd8\" opacity=\"0.6\"/>",
-		    SVG_LEFT - 10, y - 8, width - SVG_LEFT, SVG_ROW - 2);
+		    SVG_LEFT - 10, y - 8, width - SVG_LEFT, SVG_ROW - 6);
 		svg_text(a, SVG_LEFT, y + 4, "start", s->text);
 		return;
 	}
@@ -266,11 +266,11 @@ svg_event(const struct drawing *dr, const struct seen *s, int y, int width,
 	end = s->kind == SEEN_HELD || s->kind == SEEN_DROPPED ?
 	    x1 + (x2 - x1) * 2 / 3 : x2;
 	body_line(a, "<line x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\" "
-	    "stroke=\"%s\"%s marker-end=\"url(#%s)\"/>", x1, y - 4, end, y + 4,
+	    "stroke=\"%s\"%s marker-end=\"url(#%s)\"/>", x1, y - 2, end, y + 6,
 	    colour(s->kind), s->kind == SEEN_OPEN ?
 	    " stroke-dasharray=\"3 3\"" : "", end == x2 ? "a" : "x");
 	event_label(s, label, sizeof(label), false);
-	svg_text(a, (x1 + end) / 2, y - 3, "middle", label);
+	svg_text(a, (x1 + end) / 2, y - 2, "middle", label);
 }
 
 void
@@ -291,6 +291,7 @@ draw_svg(struct link_net *n, struct answer *a)
 	    "markerWidth=\"8\" markerHeight=\"8\" refX=\"4\" refY=\"4\">"
 	    "<path d=\"M1,1 L7,7 M7,1 L1,7\" stroke=\"#c00\"/></marker>"
 	    "</defs>");
+	body_line(a, "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>");
 	if (dr.from > 0) {
 		char more[48];
 

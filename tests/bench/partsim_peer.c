@@ -8,8 +8,8 @@
  *				commas) in turn, and for each line of stdin send
  *				a line on each and check what comes back, until
  *				the line "q"
- *	flood ADDRS N		send on N connections without end; prints
- *				"ready", reads nothing
+ *	flood ADDRS N		send lines of 64 bytes on N connections without
+ *				end; prints "ready", reads nothing
  *	sink ADDR		take all that comes, on any number of
  *				connections; "ready" first
  *	deaf ADDR		accept, and never read; "ready" first
@@ -432,8 +432,10 @@ flood(const char *addrs, int cnt)
 {
 	int *fds = connect_all(addrs, cnt);
 	struct pollfd *p = calloc((size_t)cnt, sizeof(*p));
-	static char zeros[BLOCK];
+	static char lines[BLOCK];
 
+	for (size_t i = 63; i < sizeof(lines); i += 64)
+		lines[i] = '\n';
 	for (int i = 0; i < cnt; i++)
 		p[i] = (struct pollfd){ .fd = fds[i], .events = POLLOUT };
 	ready();
@@ -441,8 +443,8 @@ flood(const char *addrs, int cnt)
 		if (poll(p, (nfds_t)cnt, -1) == -1)
 			err(71, "poll");
 		for (int i = 0; i < cnt; i++)
-			if (p[i].revents != 0 && send(p[i].fd, zeros,
-			    sizeof(zeros), MSG_NOSIGNAL | MSG_DONTWAIT) == -1 &&
+			if (p[i].revents != 0 && send(p[i].fd, lines,
+			    sizeof(lines), MSG_NOSIGNAL | MSG_DONTWAIT) == -1 &&
 			    errno != EAGAIN)
 				p[i].fd = -1;
 	}
