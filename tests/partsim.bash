@@ -7,7 +7,8 @@
 #	both			the same conversation over Unix and over TCP: a is
 #				n1's end, b is n2's, opened by n1; VIA is how
 #	each			and also opened by n2; OPEN opens one more, TAKE
-#				accepts it: c is n1's end, d is n2's
+#				accepts it: c is n1's end, d is n2's; NEW is the
+#				one of them that opened it, OTHER the other
 #
 # $peer is that program, $port the first of ten ports of this test alone.
 
@@ -35,10 +36,10 @@ plays() {
 # A Unix socket of which nothing was read has no reset: END is what is seen.
 conversation() {	# kind back script want
 	local at via here=n1 there=n2 open='open a' take='accept b'
-	local script=$3 new=c taken=d
+	local script=$3 new=c other=d
 	want=$4
 	if [ "$2" = back ]; then
-		here=n2 there=n1 open='open b' take='accept a' new=d taken=c
+		here=n2 there=n1 open='open b' take='accept a' new=d other=c
 	fi
 	case $1 in
 	unix)
@@ -48,17 +49,19 @@ conversation() {	# kind back script want
 		at=tcp:127.0.0.1:$port via=tcp:127.0.0.1:$((port + 1))
 		[ "$2" != back ] || via=tcp:127.0.0.1:$((port + 2))
 		want=${want//END/reset}
-		partsim -q link "$here" "$there" listen "$via" to "$at" ;;
+		partsim peers | grep -q "$via" ||
+		    partsim -q link "$here" "$there" listen "$via" to "$at" ;;
 	esac
-	want=${want//NEW/$new} want=${want//TAKEN/$taken}
-	script=${script//OPEN/open $new $via} script=${script//TAKE /accept $taken L }
+	want=${want//NEW/$new} want=${want//OTHER/$other}
+	script=${script//OPEN/open $new $via}
+	script=${script//TAKE/accept $other L}
 	script=${script//VIA/$via} script=${script//NEW/$new}
 	echo "# $1 ${2:-}"
 	plays <<-EOF
 		listen L $at
 		$open $via
 		$take L
-		${script//TAKEN/$taken}
+		${script//OTHER/$other}
 	EOF
 }
 

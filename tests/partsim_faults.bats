@@ -8,6 +8,192 @@ load partsim
 
 # --- blocking -----------------------------------------------------------------------------
 
+@test "partsim: each way to block holds both directions, old connections and new" {
+	up 2
+	local verb lift
+	for verb in 'cut n1 n2' 'partition n1 n2' 'partition halves' 'isolate n2' \
+	    'hold n1 n2' 'flap n1 n2 down'; do
+		case $verb in
+		hold*) lift='release n1 n2' ;;
+		flap*) lift='flap n1 n2 up' ;;
+		cut*) lift='heal n2 n1' ;;
+		*) lift=heal ;;
+		esac
+		want='b: silent
+a: silent
+OTHER: nobody
+b: one
+a: two
+OTHER: new'
+		each <<-EOF
+			! partsim -q $verb
+			send a one
+			send b two
+			recv b 40
+			recv a 40
+			OPEN
+			send NEW new
+			TAKE 40
+			! partsim -q assert bit n1 n2
+			! partsim -q $lift
+			recv b
+			recv a
+			TAKE
+			recv OTHER
+			close a
+			close b
+			close c
+			close d
+		EOF
+	done
+}
+
+@test "partsim oneway: new connections, opened by either" {
+	up
+	# One that n2 opens is there at once; what n1 answers is not.
+	want='c: hello
+d: silent
+d: late'
+	conversation unix back '! partsim -q oneway n1 n2
+		OPEN
+		TAKE
+		send d hello
+		recv c
+		send c late
+		recv d 40
+		! partsim -q heal
+		recv d' "$want"
+	want='d: nobody
+d: hello'
+	conversation tcp '' '! partsim -q oneway n1 n2
+		OPEN
+		send c hello
+		TAKE 40
+		! partsim -q heal
+		TAKE
+		recv d' "$want"
+}
+
+@test "partsim: a new connection is reset where its answers would be" {
+	up
+	want='NEW: END
+d: hello'
+	both <<-'EOF'
+		! partsim -q oneway n2 n1 mode reset
+		open c VIA
+		recv c
+		! partsim -q assert bit n1 n2
+		! partsim -q heal
+		open c VIA
+		accept d L
+		send c hello
+		recv d
+	EOF
+}
+
+@test "partsim: modes, old connections and new, opened by either" {
+	up
+	want='OTHER: nobody
+a: reset
+NEW: reset'
+	each <<-'EOF'
+		! partsim -q cut n1 n2 mode drop
+		send a lost
+		OPEN
+		send NEW lost
+		TAKE 40
+		! partsim -q wait bit n1 n2 within 5s
+		! partsim -q heal
+		recv a
+		recv NEW
+		close a
+		close b
+		close c
+	EOF
+	want='a: x
+b: y
+a: reset
+b: reset
+NEW: END
+OTHER: again'
+	each <<-'EOF'
+		send b x
+		recv a
+		send a y
+		recv b
+		! partsim -q cut n1 n2 mode reset
+		recv a
+		recv b
+		OPEN
+		recv NEW
+		! partsim -q heal
+		close NEW
+		OPEN
+		TAKE
+		send NEW again
+		recv OTHER
+		close a
+		close b
+		close c
+		close d
+	EOF
+	want='NEW: refused
+OTHER: again'
+	each <<-'EOF'
+		! partsim -q cut n1 n2 mode refuse
+		OPEN
+		! partsim -q heal
+		OPEN
+		TAKE
+		send NEW again
+		recv OTHER
+		close a
+		close b
+		close c
+		close d
+	EOF
+}
+
+@test "partsim: the strongest mode counts, any fault blocks, each lifts its own" {
+	up
+	want='b: silent
+a: reset
+d: hello'
+	both <<-'EOF'
+		! partsim -q hold n1 n2
+		! partsim -q cut n1 n2 mode drop
+		send a x
+		recv b 40
+		! partsim -q release n1 n2
+		! partsim -q assert blocked n1,n2 n2,n1
+		! partsim -q heal n1 n2
+		recv a
+		! partsim -q cut n1 n2
+		! partsim -q partition n1 n2
+		! partsim -q partition n1,n2
+		! partsim -q assert blocked n1 n2
+		! partsim -q heal
+		open c VIA
+		accept d L
+		send c hello
+		recv d
+	EOF
+}
+
+@test "partsim heal: says what it had to reset" {
+	up
+	want='ok links=2 conns=1 reset=0 closed=1'
+	plays <<-'EOF'
+		listen L net/n2/raft
+		open a net/n1/to/n2
+		accept b L
+		! partsim -q cut n1 n2 mode drop
+		send a x
+		! partsim -q wait bit within 5s
+		! partsim heal
+	EOF
+}
+
 @test "partsim cut: holds both directions, old and new connections, heal delivers" {
 	up 3
 	want='ok links=2 conns=1
@@ -325,7 +511,143 @@ d: open'
 	run -0 partsim assert open n1 n2
 }
 
+@test "partsim flap: traffic stops and goes, p and count spare some" {
+	up
+	want='b: silent
+b: x
+d: spared'
+	plays <<-'EOF'
+		listen L net/n2/raft
+		open a net/n1/to/n2
+		accept b L
+		! partsim -q flap n1 n2 up 1ms down 1h count 1
+		! for i in 1 2 3 4 5 6 7 8 9; do partsim -q assert blocked n1 n2 2>&- && break; partsim -q wait 10ms; done
+		send a x
+		recv b 40
+		open c net/n1/to/n2
+		accept d L
+		! partsim -q flap n1 n2 stop
+		recv b
+		send c spared
+		recv d
+	EOF
+	run -0 partsim log
+	assert_match "$output" 'flap n1 n2 down count 1 # links=2 conns=1 by flap'
+	run -0 partsim flap n1 n2 up 1ms down 1ms p 0
+	run -0 partsim flap n1 n2 down p 0
+	run -0 partsim assert open n1 n2
+}
+
 # --- shaping ------------------------------------------------------------------------------------
+
+@test "partsim delay: old connections and new, opened by either, each direction" {
+	up
+	want='b: silent
+b: there
+a: silent
+a: back
+OTHER: nobody
+OTHER: new'
+	each <<-'EOF'
+		! partsim -q delay n1 n2 400ms
+		send a there
+		recv b 40
+		recv b
+		send b back
+		recv a 40
+		recv a
+		OPEN
+		send NEW new
+		! partsim -q hold n1 n2
+		TAKE 10
+		! partsim -q release n1 n2
+		TAKE
+		recv OTHER
+		! partsim -q clear n1 n2
+		close a
+		close b
+		close c
+		close d
+	EOF
+	# Only from n1 to n2.
+	want='b: silent
+a: back'
+	each <<-'EOF'
+		! partsim -q delay n1 n2 1m oneway
+		send a there
+		send b back
+		recv b 40
+		recv a
+		! partsim -q clear n2 n1
+		close a
+		close b
+	EOF
+}
+
+@test "partsim rate, slice: open connections, Unix and TCP" {
+	up
+	local kind at via source out
+	partsim -q link n1 n2 listen "tcp:127.0.0.1:$((port + 1))" \
+	    to "tcp:127.0.0.1:$port"
+	for kind in unix tcp; do
+		case $kind in
+		unix) at=net/n2/raft via=net/n1/to/n2 ;;
+		tcp) at=tcp:127.0.0.1:$port via=tcp:127.0.0.1:$((port + 1)) ;;
+		esac
+		spawn_ready "$peer" drain "$at"
+		local drain=$spawned out=$spawn_out
+		# Under way before there is a rate, and all of it after.
+		partsim -q cut n1 n2
+		spawn "$peer" source "$via" 300000
+		source=$spawned
+		partsim -q wait bit n1 n2 within 5s
+		partsim -q rate n1 n2 8mbit oneway
+		partsim -q slice n1 n2 1000
+		partsim -q heal
+		wait_status 0 "$drain"
+		wait_status 0 "$source"
+		assert_match "$(tail -n 1 "$out")" '^300000 bytes, [01] MB/s'
+		run -0 partsim assert bit
+		partsim -q clear
+	done
+}
+
+@test "partsim limit-bytes: counts on whatever else is set, ends or resets" {
+	up
+	want='b: abc
+b: defg
+b: end in a line
+a: end
+d: 1
+d: 2
+d: reset'
+	plays <<-'EOF'
+		listen L net/n2/raft
+		open a net/n1/to/n2
+		accept b L
+		! partsim -q limit-bytes n1 n2 10
+		send a abc
+		recv b
+		! partsim -q delay n1 n2 1ms
+		! partsim -q slice n1 n2 100
+		send a defg
+		recv b
+		send a hijk
+		recv b
+		recv a
+		! partsim -q clear
+		! partsim -q limit-bytes n1 n2 4 mode reset oneway count 1
+		open c net/n1/to/n2
+		accept d L
+		send c 1
+		recv d
+		send d kept in the queue
+		send c 2
+		recv d
+		recv d
+		! partsim -q assert conns n1 n2 0
+	EOF
+}
 
 @test "partsim delay: both ways, the round trip is told and is so" {
 	up
@@ -480,6 +802,163 @@ b: '$'\x19\n''b: whole'
 	EOF
 }
 
+@test "partsim loss, dup, reorder, corrupt: over TCP, opened by either, one way" {
+	up
+	partsim -q frame n1 n2 line
+	want='b: 2
+b: 3
+b: 3
+b: 5
+b: 4
+a: back
+b: whole'
+	each <<-'EOF'
+		! partsim -q loss n1 n2 1 count 1 oneway
+		send a 1
+		send a 2
+		recv b
+		! partsim -q clear
+		! partsim -q dup n1 n2 1 count 1 oneway
+		send a 3
+		recv b
+		recv b
+		! partsim -q clear
+		! partsim -q reorder n1 n2 1 count 1 oneway
+		send a 4
+		send a 5
+		recv b
+		recv b
+		! partsim -q clear
+		! partsim -q loss n1 n2 1 oneway
+		send b back
+		recv a
+		! partsim -q clear
+		send a whole
+		recv b
+		close a
+		close b
+	EOF
+}
+
+@test "partsim: messages of every framing" {
+	up
+	local one two frame
+	for frame in u32be u32le resp; do
+		partsim -q frame n1 n2 $frame
+		partsim -q dup n1 n2 1
+		partsim -q corrupt n1 n2 1 count 1
+		case $frame in
+		u32be) one='\0\0\0\3abc' two='\0\0\0\0' ;;
+		u32le) one='\3\0\0\0abc' two='\0\0\0\0' ;;
+		resp) one='*1\r\n$3\r\nabc\r\n' two='+OK\r\n' ;;
+		esac
+		spawn_ready perl -MSocket -e 'socket(L, AF_UNIX, SOCK_STREAM, 0);
+		    unlink "net/n2/raft"; bind(L, sockaddr_un("net/n2/raft"));
+		    listen(L, 5); $| = 1; print "ready\n"; accept(S, L);
+		    print while sysread(S, $_, 1000)'
+		# shellcheck disable=SC2059
+		printf "$one$two" | perl -MSocket -e 'socket(S, AF_UNIX,
+		    SOCK_STREAM, 0); connect(S, sockaddr_un("net/n1/to/n2"));
+		    # Byte by byte: a message is one however it comes.
+		    while (sysread(STDIN, $b, 1)) { syswrite(S, $b) }
+		    shutdown(S, 1); sysread(S, $b, 1)'
+		wait_status 0
+		# shellcheck disable=SC2059
+		printf "ready\n$one$one$two$two" >want
+		# One bit of the content differs in both copies of the first.
+		run -1 cmp want "$spawn_out"
+		assert_eq "$(cmp -l want "$spawn_out" | wc -l)" 2 'bytes that differ'
+		partsim -q clear
+	done
+}
+
+@test "partsim: half a message keeps its place before an end, a half-close, no frame" {
+	up
+	partsim -q frame n1 n2 line
+	want='b: 7
+b: end in a line
+d: silent
+d: end in a line
+c: still
+f: half
+f: 8'
+	plays <<-'EOF'
+		listen L net/n2/raft
+		open a net/n1/to/n2
+		accept b L
+		! partsim -q reorder n1 n2 1 count 1
+		send a 7
+		raw a half
+		close a
+		recv b
+		recv b
+		! partsim -q clear
+		open c net/n1/to/n2
+		accept d L
+		raw c half
+		recv d 40
+		! partsim -q half-close n1 n2
+		recv d
+		send d still
+		recv c
+		close c
+		close d
+		open e net/n1/to/n2
+		accept f L
+		raw e ha
+		! partsim -q wait conns n1 n2 1 within 5s
+		raw e lf
+		send e
+		recv f
+		raw e 8
+		! partsim -q frame n1 n2 none
+		send e
+		recv f
+	EOF
+}
+
+@test "partsim frame none: what there is of a message goes on at once" {
+	up
+	partsim -q frame n1 n2 line
+	want='b: abcdefg'
+	plays <<-'EOF'
+		listen L net/n2/raft
+		open a net/n1/to/n2
+		accept b L
+		raw a abcde
+		! partsim wait carried n1 n2 5 within 50ms 2>&-
+		! partsim -q frame n1 n2 none
+		! partsim -q wait carried n1 n2 5 within 5s
+		send a fg
+		recv b
+	EOF
+}
+
+@test "partsim: a doubled message is not reordered, a reordered one not for ever" {
+	up
+	partsim -q frame n1 n2 line
+	partsim -q dup n1 n2 1
+	partsim -q reorder n1 n2 1
+	want='b: 1
+b: 1
+b: 2'
+	plays <<-'EOF'
+		listen L net/n2/raft
+		open a net/n1/to/n2
+		accept b L
+		send a 1
+		recv b
+		recv b
+		! partsim -q clear
+		! partsim -q reorder n1 n2 1
+		send a 2
+		recv b
+	EOF
+	# It was late, but changed places with none.
+	run -1 partsim assert bit
+	assert_match "$stderr" 'reorder touched nothing'
+}
+
 @test "partsim: half a message waits for its other half, and is not lost with it" {
 	up
 	partsim -q frame n1 n2 u32be
@@ -539,6 +1018,50 @@ d: new'
 		close c
 		close d
 	EOF
+}
+
+@test "partsim reset, half-close: opened by either" {
+	up
+	want='a: x
+b: y
+a: reset
+b: reset'
+	each <<-'EOF'
+		send b x
+		recv a
+		send a y
+		recv b
+		! partsim -q reset n2 n1
+		recv a
+		recv b
+		close a
+		close b
+	EOF
+	want='b: end
+a: still'
+	each <<-'EOF'
+		! partsim -q half-close n1 n2
+		recv b
+		send b still
+		recv a
+		close a
+		close b
+	EOF
+}
+
+@test "partsim reset p: drawn anew each time" {
+	up
+	spawn_ready "$peer" echo net/n2/raft
+	mkfifo in
+	exec 8<>in
+	spawn "$peer" many net/n1/to/n2 64 <in
+	wait_until 5 partsim -q assert conns n1 n2 64
+	for _ in $(seq 40); do partsim -q reset n1 n2 p 20%; done
+	# 64 * 0.8^40 are 0.008.
+	run -0 partsim assert conns n1 n2 0
+	run -0 partsim log -d
+	assert_match "$output" 'conn [0-9]+ event 2 reset'
+	echo q >&8
 }
 
 @test "partsim reset count and p" {

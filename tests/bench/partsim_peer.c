@@ -348,8 +348,8 @@ play(void)
 	while ((len = getline(&line, &cap, stdin)) != -1) {
 		if (len > 0 && line[len - 1] == '\n')
 			line[len - 1] = '\0';
-		if (line[0] != '\0' && line[0] != '#')
-			play_line(line);
+		if (line[strspn(line, " \t")] != '\0' && line[0] != '#')
+			play_line(line + strspn(line, " \t"));
 	}
 	free(line);
 }
