@@ -14,6 +14,7 @@
 #include "link_priv.h"
 #include "num.h"
 
+#define TIMERS_MAX	1024U
 #define LOOK_NS		(200 * NUM_NS_PER_US)
 
 static void	controls(struct link_net *n);
@@ -134,12 +135,13 @@ look_up(struct link_net *n)
 		controls(n);
 }
 
+/* What a timer did may be what somebody waits for. */
 static void
 timers_fire(struct link_net *n)
 {
 	struct timer *t;
 	int64_t now = net_now(n);
-	unsigned int budget = 1024;
+	unsigned int budget = TIMERS_MAX;
 
 	while (n->heap_cnt > 0 && n->heap[1]->at_ns <= now && budget-- > 0) {
 		t = n->heap[1];
@@ -147,6 +149,8 @@ timers_fire(struct link_net *n)
 		t->fire(n, t->arg);
 		look_up(n);
 	}
+	if (budget < TIMERS_MAX)
+		sources_check(n);
 }
 
 /* --- turns ------------------------------------------------------------- */

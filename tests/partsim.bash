@@ -1,7 +1,8 @@
 # shellcheck shell=bash disable=SC2154	# bats sets status, output, stderr
 # partsim: what the tests of partsim share, loaded after helpers.
 #
-#	up [N|names] [option ...]	a net with so many nodes, seed 42
+#	up [N|names] [option ...]	a net with so many nodes, seed 42;
+#				$net is its pid
 #	plays			play the script on stdin (see bench/partsim_peer.c);
 #				what happens must be the text in $want
 #	both			the same conversation over Unix and over TCP: a is
@@ -25,7 +26,10 @@ setup() {
 	port=$((10000 + $$ * 7 % 2200 * 10))
 }
 
-up() { spawn_ready partsim up -s 42 -n "${1:-2}" "${@:2}"; }
+up() {
+	spawn_ready partsim up -s 42 -n "${1:-2}" "${@:2}"
+	net=$spawned
+}
 
 plays() {
 	run "$peer" play

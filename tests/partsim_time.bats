@@ -13,7 +13,8 @@ load partsim
 	run -0 partsim at +500ms cut n1 n2
 	assert_match "$output" '^ok id=1 at='
 	run -0 partsim assert open n1 n2
-	run -0 partsim wait idle within 5s
+	# Nothing but the clock tells that it is so.
+	run -0 partsim wait idle within 1h
 	run -0 partsim assert blocked n1 n2
 	partsim -q heal
 	partsim -q every 10ms repeat 3 hold n1 n2
@@ -24,6 +25,22 @@ load partsim
 	run -0 partsim stop
 	assert_eq "$output" 'ok stopped=1'
 	run -0 partsim repeat 3 heal
+	# What nobody could want, or wait for.
+	run -64 partsim repeat 1001 heal
+	run -64 partsim repeat 2 log
+	run -0 partsim stop
+	run -0 partsim at +1h cut n1 n2
+	assert_match "$output" 'id=4 at=36'
+	run -0 partsim at +1h repeat 2 cut n1 n2
+	run -0 partsim stop 4
+	assert_eq "$output" 'ok stopped=1'
+	run -0 partsim status
+	assert_match "$output" 'scheduled=1 '
+	# From the beginning of the connection, which has not been a minute.
+	run -0 partsim at 60s cut n1 n2
+	run -0 partsim assert open n1 n2
+	run -0 partsim at 0 cut n1 n2
+	run -0 partsim assert blocked n1 n2
 }
 
 @test "partsim: wait for bytes, connections, bites" {
@@ -134,6 +151,113 @@ ok'
 	cmp decisions.1 decisions.3
 }
 
+@test "partsim: decisions do not depend on time, nor on what the others do" {
+	local round
+	for round in 1 2; do
+		up 3
+		partsim -q frame n1 n2 line
+		partsim -q reorder n1 n2 0.5
+		partsim -q loss n1 n2 0.2
+		partsim -q delay n1 n2 1ms jitter 1ms
+		{
+			printf 'listen L net/n2/raft\nopen a net/n1/to/n2\naccept b L\n'
+			for i in $(seq 12); do
+				printf 'send a %s\n' "$i"
+				# Longer than a reordered message waits.
+				[ $round != 2 ] || printf '! partsim -q wait 25ms\n'
+			done
+			printf 'shut a\n'
+		} >script
+		run -0 "$peer" play <script
+		wait_until 5 partsim -q assert conns n1 n2 0
+		partsim log -d >"decisions.$round"
+		partsim -q quit
+		wait_status 0
+	done
+	grep -q reorder decisions.1
+	run -0 diff decisions.1 decisions.2
+	# Another seed decides otherwise.
+	spawn_ready partsim up -s 43 -n 3
+	sed -i '/wait/d' script
+	partsim -q frame n1 n2 line
+	partsim -q reorder n1 n2 0.5
+	partsim -q loss n1 n2 0.2
+	partsim -q delay n1 n2 1ms jitter 1ms
+	run -0 "$peer" play <script
+	wait_until 5 partsim -q assert conns n1 n2 0
+	run -1 diff <(partsim log -d | grep conn) <(grep conn decisions.1)
+}
+
+@test "partsim: what waits for the same is answered at the same time" {
+	up
+	local one two
+	spawn partsim wait conns n1 n2 1 within 20s
+	one=$spawned
+	spawn partsim wait conns n1 n2 1 within 20s
+	two=$spawned
+	wait_until 5 controls 2
+	spawn_ready "$peer" echo net/n2/raft
+	mkfifo in
+	exec 8<>in
+	# One connection, and then nothing happens any more.
+	spawn "$peer" many net/n1/to/n2 1 <in
+	wait_status 0 "$one"
+	wait_status 0 "$two"
+	echo q >&8
+}
+
+# So many control connections there are, beside the listening socket.
+controls() { [ "$(grep -c " $PARTSIM_NET/control\$" /proc/net/unix)" -gt "$1" ]; }
+
+# Processor time of the net, in hundredths of a second.
+ticks() { awk '{ print $14 + $15 }' "/proc/$net/stat"; }
+
+@test "partsim: verbs behind a wait cost nothing meanwhile" {
+	up
+	local before
+	before=$(ticks)
+	spawn perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0);
+	    connect(S, sockaddr_un("net/control")) or die;
+	    syswrite(S, "wait 1s\n" . ("seed # " . "x" x 80 . "\n") x 400);
+	    shutdown(S, 1); $n++ while <S>; print "$n\n"'
+	wait_status 0
+	assert_file "$spawn_out" 401
+	# Spinning takes 100.
+	[ $(($(ticks) - before)) -lt 40 ]
+}
+
+@test "partsim run: a scenario that failed costs nothing either" {
+	printf 'assert bit\n' >scenario
+	spawn partsim run -n 2 -f scenario perl -e 'select(undef, undef, undef, 1)'
+	net=$spawned
+	# shellcheck disable=SC2016
+	wait_until 5 eval '[ -e net/control ]'
+	local last=0 now
+	while now=$(ticks 2>/dev/null) && [ -n "$now" ]; do
+		last=$now
+		nap
+	done
+	[ "$last" -lt 40 ]
+	wait_status 1
+	grep -q 'scenario:1: no fault was ever set' "$spawn_err"
+}
+
+@test "partsim -f: a line that fails later is told with its number" {
+	printf 'node n1\nnode n2\n\nat +20ms cut n1 n3\nwait 5s\n' >scenario
+	run -66 partsim up -f scenario
+	assert_eq "$stderr" 'partsim: scenario:4: no node "n3"'
+	printf 'node n1\nnode n2\nwait conns n1 n2 1 within 20ms\n' >scenario
+	run -75 partsim up -f scenario
+	assert_match "$stderr" '^partsim: scenario:3: it did not come'
+}
+
+@test "partsim -f -: a scenario from standard input" {
+	printf 'node n1\nnode n2\ncut n1 n2\nat +20ms quit\n' |
+	    run -0 partsim up -f -
+	printf 'node n1\nnode n2\ncut n1 n2\n' >in
+	run -0 partsim run -f - partsim assert blocked n1 n2 <in
+}
+
 @test "partsim -l, -J: the log as it happens" {
 	up 2 -l log.json -J
 	partsim -q cut n1 n2
@@ -141,6 +265,19 @@ ok'
 	wait_status 0
 	run -0 perl -MJSON::PP -ne '$n++ if decode_json($_)->{ev} eq "cut";
 	    END { exit($n != 1) }' log.json
+}
+
+@test "partsim -t, -l: what cannot be written is told" {
+	local option
+	for option in -t -l; do
+		spawn partsim up -q -n 2 $option /dev/full --ready-fd 7 7>"fd$option"
+		wait_until 5 test -s "fd$option"
+		partsim -q cut n1 n2
+		partsim -q quit
+		wait_status 74
+		grep -q '/dev/full: not all of it' "$spawn_err"
+	done
+	run -73 partsim up -t nowhere/trace
 }
 
 @test "partsim -t: a ShiViz trace whose clocks grow" {
@@ -158,6 +295,9 @@ a: two'
 	EOF
 	partsim -q quit
 	wait_status 0
+	# How ShiViz is to read it, and a line between executions: none.
+	assert_eq "$(head -n 2 trace)" \
+	    '(?<timestamp>\d+) (?<host>\S+) (?<clock>\{.*\}) (?<event>.*)'
 	run -0 sed -n '3,$p' trace
 	assert_eq "$(cut -d' ' -f2- <<<"$output")" \
 	    'n1 {"n1":1} send 4 bytes to n2 conn 1
@@ -178,11 +318,25 @@ n1 {"n1":2,"n2":2} receive 4 bytes from n2 conn 1'
 		send a two
 	EOF
 	run -0 partsim diagram
-	assert_match "$output" '--4--+>'
-	assert_match "$output" 'x'
+	assert_match "$output" '\|\.+open #1\.*>\|'
+	assert_match "$output" '\|-+4-+>\|'
+	assert_match "$output" '== cut all all'
+	assert_match "$output" '\|-*held 4-+x\|'
 	assert_eq "$(awk 'length > 80' <<<"$output")" '' 'lines too wide'
 	run -0 partsim diagram svg
 	assert_match "$output" '^<svg .*</svg>$'
+	assert_match "$output" '>cut all all</text>'
+	assert_match "$output" '>held 4</text>'
+	# Every element is closed.
+	run -0 perl -0777 -ne 'while (m{<(/?)(\w+)[^>]*?(/?)>}g) {
+	    next if $3; $1 ? (pop @s eq $2 or die $2) : push @s, $2 }
+	    END { exit(@s != 0) }' <<<"$output"
+	partsim -q quit
+	wait_status 0
+	# As many lanes as there is room for, and no more columns.
+	up 64
+	run -0 partsim diagram
+	assert_eq "$(awk 'length > 80' <<<"$output")" '' 'lines too wide'
 }
 
 @test "partsim chaos: seeded, with floors, ends healed" {
@@ -197,11 +351,58 @@ n1 {"n1":2,"n2":2} receive 4 bytes from n2 conn 1'
 	run -0 partsim wait idle within 1s
 }
 
+@test "partsim chaos: the same seed breaks the same, and keeps off what is broken" {
+	local round
+	for round in 1 2; do
+		up 4
+		partsim -q delay n1 n2 5ms
+		partsim -q hold n3 n4
+		partsim -q chaos 800ms min 10ms max 30ms
+		partsim -q wait idle within 10s
+		run -0 partsim assert blocked n3,n4 n4,n3
+		run -0 partsim status n1 n2
+		assert_eq "$(grep -c delay:5ms <<<"$output")" 2 'delays that were there'
+		partsim -q release n3 n4
+		run -0 partsim assert open all all
+		partsim log -d | grep -v -e '^delay n1 n2 5ms' -e '^hold' \
+		    -e '^release' >"chaos.$round"
+		partsim log | grep -q 'n[12] n[12]: left as it is\|n[34] n[34]: left'
+		partsim -q quit
+		wait_status 0
+	done
+	[ "$(wc -l <chaos.1)" -gt 20 ]
+	# The last may have come just before the end or not.
+	run -0 diff <(head -n 20 chaos.1) <(head -n 20 chaos.2)
+}
+
+@test "partsim chaos: only the faults asked for, each state long enough" {
+	up 3
+	spawn sleep 60
+	partsim -q node n1 pid "$spawned"
+	partsim -q chaos 700ms faults pause,reset min 40ms max 60ms
+	partsim -q wait idle within 10s
+	run -0 partsim log json
+	# shellcheck disable=SC2016
+	run -0 perl -MJSON::PP -ne '$e = decode_json($_);
+	    next unless ($e->{by} // "") eq "chaos";
+	    die $_ unless $e->{ev} =~ /^(pause|resume|reset)$/;
+	    die "too soon: $_" if $last && $e->{t} - $last < 0.039;
+	    $last = $e->{t}; $n++; END { exit($n < 3) }' <<<"$output"
+	assert_match "$(cut -d' ' -f3 "/proc/$spawned/stat")" '[SRD]'
+}
+
 @test "partsim liveness: the core is healed, the rest stays as it is" {
 	up 5
+	spawn sleep 60
+	partsim -q node n2 pid "$spawned"
+	partsim -q pause n2
 	partsim -q partition n1 n2 n3 n4 n5
+	partsim -q flap n1 n2 up 5ms down 5ms
+	partsim -q chaos 1h min 5ms max 5ms
 	partsim -q delay all all 5ms
 	run -0 partsim liveness n1,n2,n3
+	run -0 partsim wait idle within 1s
+	assert_match "$(cut -d' ' -f3 "/proc/$spawned/stat")" '[SRD]'
 	run -0 partsim assert open n1,n2,n3 n1,n2,n3
 	run -0 partsim assert blocked n4,n5 n1,n2,n3
 	run -0 partsim status n1 n2
