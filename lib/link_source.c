@@ -39,6 +39,17 @@ log_answer(struct link_net *n, const struct netctl *c, struct answer *a,
 	free(text);
 }
 
+/* Answers that were made and not taken, of all connections. */
+static size_t
+pending(const struct link_net *n)
+{
+	size_t sum = 0;
+
+	for (const struct source *s = n->sources; s != NULL; s = s->next)
+		sum += s->out.len - s->out_off;
+	return sum;
+}
+
 static int	source_wait(struct source *s, const char *line,
 		    struct answer *a);
 
@@ -60,6 +71,11 @@ obey(struct link_net *n, const struct netctl *c, const char *line,
 	if (c->every_ns > 0 || (c->has_at && !past)) {
 		if (sched_add(n, c, base, a) == 0)
 			log_note(n, "at", "%s", line);
+		return;
+	}
+	if (c->shows && pending(n) > PENDING_MAX) {
+		answer_fail(a, EX_TEMPFAIL, "too many answers wait to be "
+		    "taken");
 		return;
 	}
 	if (c->repeat > REPEAT_NOW_MAX) {
@@ -325,17 +341,6 @@ flush(struct source *s)
 	return true;
 }
 
-/* Answers that were made and not taken, of all connections. */
-static size_t
-pending(const struct link_net *n)
-{
-	size_t sum = 0;
-
-	for (const struct source *s = n->sources; s != NULL; s = s->next)
-		sum += s->out.len - s->out_off;
-	return sum;
-}
-
 /* Take the first line of s->in into line[]; 1, 0 none yet, -1 too long. */
 int
 source_line(struct source *s, char line[NETCTL_LINE_MAX])
@@ -396,9 +401,6 @@ source_run(struct source *s)
 			(void)buf_printf(&s->out, "err %d a line of more than "
 			    "%d bytes\n", EX_DATAERR, NETCTL_LINE_MAX - 1);
 			s->closing = true;
-		} else if (pending(s->net) > PENDING_MAX) {
-			(void)buf_printf(&s->out, "err %d too many answers "
-			    "wait to be taken\n", EX_TEMPFAIL);
 		} else {
 			(void)net_line(s->net, line, s, NULL, &s->out);
 		}

@@ -71,6 +71,7 @@ enum netctl_what {			/* after node, flap, wait, assert */
 struct netctl {
 	enum netctl_verb verb;
 	enum netctl_what what;
+	bool shows;			/* its answer has lines before ok */
 
 	/* Prefixes; the rest of the line is in `rest`, untouched. */
 	bool has_at, at_now;		/* at T, at +T */

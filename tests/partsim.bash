@@ -90,3 +90,12 @@ each() {
 }
 
 count() { grep -c "$1" "$2" || :; }
+
+# example TEXT: the block of partsim(1) that follows this text, to be run.
+example() {
+	awk -v text="$1" '
+	    index($0, text) { found = 1 }
+	    found && /^\.Ed/ { exit }
+	    inside { gsub(/\\e/, "\\"); print }
+	    found && /^\.Bd/ { inside = 1 }' "$BATS_TEST_DIRNAME/../man/partsim.1"
+}

@@ -113,7 +113,36 @@ load partsim
 @test "partsim up: -n takes names" {
 	up alpha,beta
 	[ -S net/alpha/to/beta ]
-	run -64 partsim -C other up -n all
+	local bad
+	for bad in all 0 65 n1,,n2 'n1 pid 1' $'a\tpid\t1' '#'; do
+		run -64 partsim -C other up -n "$bad"
+		[ ! -e other ]
+	done
+}
+
+@test "partsim: a net of somebody else is 77" {
+	[ "$(id -u)" = 0 ] || skip 'not root'
+	up
+	chmod 711 net
+	# It cannot even look into some directory above, or into ours.
+	run -77 setpriv --reuid 65534 --clear-groups "$(command -v partsim)" status
+}
+
+@test "partsim: long options" {
+	spawn_ready partsim --dir net up --seed 7 --nodes 2 --buffer 64k \
+	    --log log --trace trace --verbose --json
+	run -0 partsim --dir net --json log
+	assert_match "$output" '"seed":7'
+	run -0 partsim --dir net --quiet cut n1 n2
+	assert_eq "$output" ''
+	run -0 partsim --dir net -q quit
+	wait_status 0
+	grep -q '"ev":"cut"' log
+	grep -q '"ev":"cut"' "$spawn_err" && return 1
+	run -0 partsim --help
+	run -0 partsim --version
+	printf 'node n1\nquit\n' >file
+	run -0 partsim --dir net up --file file
 }
 
 @test "partsim run: PARTSIM_NET, the command's status, nothing left" {
@@ -138,6 +167,19 @@ load partsim
 	grep -q got "$spawn_out"
 }
 
+@test "partsim run: each signal is passed on, not the first alone" {
+	mkfifo fifo
+	# shellcheck disable=SC2016
+	spawn partsim run -n 2 sh -c 'trap "echo got; n=\$((n + 1))" INT
+	    echo ready; until [ "$n" = 2 ]; do read -r _ <fifo; done'
+	wait_until 5 grep -q ready "$spawn_out"
+	kill -INT "$spawned"
+	wait_until 5 grep -q got "$spawn_out"
+	kill -INT "$spawned"
+	wait_status 130
+	assert_eq "$(count got "$spawn_out")" 2 'signals'
+}
+
 @test "partsim run -f: a failing assertion is the status" {
 	cat >scenario <<-'EOF'
 		cut n1 n2
@@ -159,8 +201,22 @@ load partsim
 		frob
 		version
 	EOF
-	assert_eq "$output" $'ok seed=42\nok partsim '"$(partsim -V | cut -d' ' -f2)"
 	assert_eq "$stderr" 'partsim: stdin:4: unknown word "frob"'
+	# What the net does not answer is not waited for.
+	printf '\r\n \t\n\rcut n1 n2\n#\nseed' | run -0 timeout 5 partsim
+	run -64 partsim ' ' ''
+	run -64 partsim '#'
+	run -64 partsim $'cut n1\nn2'
+	printf 'seed\0\n' >nul
+	run -65 partsim <nul
+	run -64 partsim <<-'EOF'
+
+		seed
+		frob
+		version
+	EOF
+	assert_eq "$output" $'ok seed=42\nok partsim '"$(partsim -V | cut -d' ' -f2)"
+	assert_eq "$stderr" 'partsim: stdin:3: unknown word "frob"'
 }
 
 @test "partsim: the control socket speaks lines" {
@@ -191,17 +247,37 @@ c: ok links=2 conns=0'
 	run -0 partsim seed
 }
 
-@test "partsim: idle control connections and one that never reads" {
-	up
-	spawn perl -MSocket -e 'for $i (1..400) { my $s;
+@test "partsim: 10,000 idle control connections, and some that never read" {
+	up 8
+	# Half a line each, so that none of them asks for anything.
+	spawn perl -MSocket -e 'for $i (1..10000) { my $s;
 	    socket($s, AF_UNIX, SOCK_STREAM, 0);
-	    connect($s, sockaddr_un("net/control")) or die $!; push @s, $s; }
-	    fcntl($s[399], 4, 2048);
-	    for (1..20000) { syswrite($s[399], "help\n" x 50) or last; }
+	    connect($s, sockaddr_un("net/control")) or die $!;
+	    syswrite($s, "sta"); push @s, $s; }
+	    for $s (@s[9900..9999]) { fcntl($s, 4, 2048);
+	        for (1..200) { syswrite($s, "tus\nlog\nhelp\n" x 50) or last } }
 	    $| = 1; print "ready\n"; sysread(STDIN, $b, 1) while 1'
-	wait_until 10 grep -q ready "$spawn_out"
-	run -0 timeout 2 partsim seed
+	wait_until 30 grep -q ready "$spawn_out"
+	run -0 timeout 10 partsim seed
 	assert_eq "$output" 'ok seed=42'
+	# No more of them are kept than there is room for.
+	[ "$(find "/proc/$net/fd" -lname 'socket:*' | wc -l)" -lt 600 ]
+	sanitized || [ "$(awk '/^VmRSS/ { print $2 }' "/proc/$net/status")" -lt 65536 ]
+}
+
+@test "partsim: answers that nobody takes are bounded" {
+	up 64
+	# A status of 64 nodes is 800 kB; 200 ask, none reads.
+	spawn perl -MSocket -e 'for $i (1..200) { my $s;
+	    socket($s, AF_UNIX, SOCK_STREAM, 0);
+	    connect($s, sockaddr_un("net/control")) or die $!;
+	    syswrite($s, "status json\n"); push @s, $s; }
+	    # The last of them looks at what it got.
+	    sysread($s[199], $b, 3); $| = 1; print "$b\nready\n";
+	    sysread(STDIN, $b, 1) while 1'
+	wait_until 30 grep -q ready "$spawn_out"
+	grep -qx err "$spawn_out"
+	run -0 partsim seed
 }
 
 @test "partsim: words that are wrong" {
@@ -282,6 +358,21 @@ c: ok links=2 conns=0'
 		send a named
 		recv b
 	EOF
+}
+
+@test "partsim: what could not be printed among words is no socket" {
+	up
+	want=''
+	plays <<-'EOF'
+		listen L net/n2/two words
+		listen M net/n2/#1
+		listen N net/n2/last
+	EOF
+	wait_until 5 test -S net/n1/to/n2.last
+	run -0 ls net/n1/to
+	assert_eq "$output" $'n2\nn2.last'
+	run -64 partsim socket a/b
+	run -64 partsim socket .a
 }
 
 @test "partsim: TCP to Unix and Unix to TCP" {
@@ -371,6 +462,46 @@ d: there'
 	echo q >&7
 }
 
+@test "partsim: a caller recognised late is dialled, or turned away" {
+	up 3
+	local via=tcp:127.0.0.1:$((port + 1))
+	partsim -q node n3 listen "$via" to "tcp:127.0.0.1:$port"
+	spawn_ready "$peer" echo "tcp:127.0.0.1:$port"
+	partsim -q cut '?' n3
+	partsim -q cut n2 n3 mode reset
+	mkfifo in1 in2
+	exec 7<>in1 8<>in2
+	spawn "$peer" many "$via" 1 <in1
+	local one=$spawned out1=$spawn_out
+	spawn "$peer" many "$via" 1 <in2
+	local two=$spawned
+	wait_until 5 partsim -q assert conns '?' n3 2
+	echo >&7
+	run -0 partsim node n1 pid "$one"
+	assert_match "$output" 'joined=1'
+	wait_until 5 grep -q 'round 1: 1' "$out1"
+	run -0 partsim node n2 pid "$two"
+	run -0 partsim assert conns n2 n3 0
+	run -0 partsim status n2 n3
+	assert_match "$output" 'n2 n3 .*refused=1 '
+	echo q >&7
+	echo q >&8
+}
+
+@test "partsim: node pid replaces, and lets go on what was paused" {
+	up
+	spawn sleep 60
+	local one=$spawned
+	spawn sleep 60
+	partsim -q node n1 pid "$one"
+	partsim -q pause n1
+	run -0 partsim node n1 pid "$spawned" $$
+	assert_match "$output" 'pids=2'
+	assert_match "$(cut -d' ' -f3 "/proc/$one/stat")" '[SRD]'
+	run -0 partsim status
+	assert_eq "$(grep -c 'node n1 pid=.* paused=no' <<<"$output")" 2 'processes'
+}
+
 @test "partsim: callers told apart by source address" {
 	up 2
 	local via=$((port + 1))
@@ -383,6 +514,59 @@ d: there'
 	    syswrite(S, "hi\n"); sysread(S, $b, 3); print $b;
 	    system("partsim -q assert conns n1 n2 1") == 0 or die' "$via"
 	assert_eq "$output" hi
+}
+
+# --- the page's EXAMPLES -------------------------------------------------------------------
+
+# The first, word for word; nc is netcat-openbsd's.
+@test "partsim EXAMPLES: two nodes, a cut, and proof that it bit" {
+	mkdir bin
+	# Its package puts it into /bin, for which peers.sh makes no wrapper.
+	local peers
+	peers=$("$BATS_TEST_DIRNAME/peers.sh" netcat-openbsd)
+	ln -s "$(find "${peers%/bin}/root" -name nc.openbsd)" bin/nc
+	export PATH=$PWD/bin:$PATH
+	run -0 sh -ec "$(example 'proof that it bit')"
+	assert_match "$output" $'one\ntwo'
+	assert_match "$stderr" 'n1 n2 .* held-ever=[1-9].* cut:hold\([1-9]'
+	up
+	run -0 sh -ec "$(example 'by hand')"
+	assert_match "$output" 'ok links=2 conns=0 rtt=40ms'
+	assert_match "$output" 'ok lines=3'
+}
+
+@test "partsim EXAMPLES: a scenario with its own verdict" {
+	cat >my-test <<-'EOF'
+		#!/bin/sh
+		# Everybody sends to everybody, all the time.
+		for n in 1 2 3 4 5; do $PEER echo $PARTSIM_NET/n$n/raft >/dev/null & done
+		for n in 1 2 3 4 5; do
+			until [ -S $PARTSIM_NET/n$n/raft ]; do partsim -q wait 10ms; done
+		done
+		for a in 1 2 3 4 5; do for b in 1 2 3 4 5; do
+			[ $a = $b ] || $PEER flood $PARTSIM_NET/n$a/to/n$b 1 >/dev/null &
+		done; done
+		until partsim -q wait bit within 10s; do :; done
+		partsim -q wait 300ms
+		trap '' TERM
+		kill -TERM 0
+	EOF
+	chmod +x my-test
+	example 'with its own verdict' | sed -n '2,6s/^wait 5s/wait 100ms/; 2,6p' \
+	    >scenario
+	[ "$(wc -l <scenario)" = 5 ]
+	PEER=$peer run -0 partsim run -n 5 -f scenario ./my-test
+	# Without traffic the cut proves nothing.
+	sed -i 1d scenario
+	run -1 partsim run -n 5 -f scenario perl -e 'select(undef, undef, undef, .5)'
+	assert_match "$stderr" 'scenario:3: partition touched nothing'
+}
+
+@test "partsim EXAMPLES: chaos, then a core" {
+	up 5
+	run -0 sh -ec "$(example 'a core of three' | sed 's/60s/300ms/')"
+	run -0 partsim assert open n1,n2,n3 n1,n2,n3
+	run -0 partsim assert blocked n4 all
 }
 
 # --- load -----------------------------------------------------------------------------------------------
@@ -411,6 +595,45 @@ d: fine'
 		send c fine
 		recv d
 	EOF
+}
+
+@test "partsim: peers that never read cost their links no more than the bound" {
+	up 2 -b 64k
+	local frame
+	for frame in none line; do
+		partsim -q frame n1 n2 $frame
+		spawn_ready "$peer" deaf net/n2/raft
+		local deaf=$spawned
+		spawn_ready "$peer" flood net/n1/to/n2 300
+		# Until nothing moves any more.
+		local now=0 before=-1
+		while [ "$now" != "$before" ]; do
+			before=$now
+			nap
+			now=$(partsim -J status n1 n2 | head -n 1 |
+			    grep -o '"carried":[0-9]*')
+		done
+		run -0 partsim status
+		assert_match "$output" 'conns=300 '
+		[[ $output =~ buffered=([0-9]+) ]]
+		[ "${BASH_REMATCH[1]}" -lt 4000000 ]
+		stop "$spawned"
+		stop "$deaf"
+		wait_until 5 partsim -q assert conns n1 n2 0
+	done
+}
+
+@test "partsim: verbs are obeyed while hundreds of connections send all they can" {
+	up
+	spawn_ready "$peer" sink net/n2/raft
+	spawn_ready "$peer" flood net/n1/to/n2 500
+	run -0 partsim wait conns n1 n2 500 within 10s
+	run -0 "$peer" ask net/control seed 50
+	run -0 partsim cut n1 n2
+	assert_match "$output" 'conns=500'
+	run -0 partsim wait bit n1 n2 within 10s
+	run -0 partsim reset n1 n2
+	assert_match "$output" 'conns=500'
 }
 
 @test "partsim up -b: a link holds so much, then the sender waits" {
