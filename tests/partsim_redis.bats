@@ -13,7 +13,7 @@ setup_file() {
 setup() {
 	setup_test
 	export PATH=$PATH:$PEERS PARTSIM_NET=$BATS_TEST_TMPDIR/net
-	base=$((25000 + BATS_SUITE_TEST_NUMBER % 100 * 10))
+	base=$((10000 + $$ * 7 % 2200 * 10))
 }
 
 cli() {
