@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154	# bats sets status, output, stderr
+# shellcheck shell=bash disable=SC2154,SC2034	# bats sets status, output, stderr
 # partsim: what the tests of partsim share, loaded after helpers.
 #
 #	up [N|names] [option ...]	a net with so many nodes, seed 42;

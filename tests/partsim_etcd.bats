@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# shellcheck disable=SC2154	# bats sets status, output, stderr
+# shellcheck disable=SC2154,SC2034	# bats sets status, output, stderr
 # A real etcd of three members that knows nothing of partsim: it is told peer
 # addresses, and partsim tells its members apart by their processes.
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# shellcheck disable=SC2154	# bats sets status, output, stderr
+# shellcheck disable=SC2154,SC2034	# bats sets status, output, stderr
 # Shaping and events, with real sockets.
 
 bats_require_minimum_version 1.8.0

@@ -76,6 +76,10 @@ test_faults(void)
 	refused("loss n1 n2 101%", "no probability");
 	understood("oneway n1 ? connect", NETCTL_ONEWAY);
 	ok(c.connect, "connect");
+	understood("flap n1 n2 up 1s down 2s mode drop p 50% count 3",
+	    NETCTL_FLAP);
+	ok(c.mode == NETCTL_MODE_DROP && c.p == 0.5 && c.count == 3,
+	    "flap with all that blocks can have");
 	understood("slice n1 n2 1k gap 5ms", NETCTL_SLICE);
 	refused("slice n1 n2 0", "no size");
 }
@@ -112,6 +116,11 @@ test_prefixes(void)
 	refused("at x heal", "no time");
 	refused("every 1s wait 1s", "cannot be scheduled");
 	refused("repeat 0 heal", "repeat");
+	refused("every 1s repeat 2 status", "cannot be repeated");
+	understood("every 1s status", NETCTL_STATUS);
+	ok(c.shows, "an answer with lines");
+	understood("repeat 2 heal", NETCTL_HEAL);
+	ok(!c.shows, "and one without");
 }
 
 static void
@@ -120,11 +129,18 @@ test_names(void)
 	static const char *const no[] = { "", "1n", "a.b", "a b", "cut", "all",
 	    "majority", "bridge", "mode", "?",
 	    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" };
+	static const char *const sockets[] = { "", ".a", "a/b", "a b", "a#b",
+	    "a,b", "a?", "a\nb", "a\"b", "a\\b", "\351",
+	    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" };
 	char text[] = "  cut n1 n2\t# x\n";
 
 	ok(netctl_name_ok("n1") && netctl_name_ok("A-b_9"), "names");
 	for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++)
 		ok(!netctl_name_ok(no[i]), "'%s' is no name", no[i]);
+	ok(netctl_socket_ok("raft") && netctl_socket_ok("1.api_x-y"),
+	    "names of sockets");
+	for (size_t i = 0; i < sizeof(sockets) / sizeof(sockets[0]); i++)
+		ok(!netctl_socket_ok(sockets[i]), "socket %zu is no name", i);
 	netctl_strip(text);
 	is_str(text, "cut n1 n2", "strip");
 	for (unsigned int i = 0; i < NETCTL_VERBS; i++) {
