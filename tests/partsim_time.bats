@@ -334,8 +334,12 @@ n1 {"n1":2,"n2":2} receive 4 bytes from n2 conn 1'
 	partsim -q quit
 	wait_status 0
 	# As many lanes as there is room for, and no more columns.
-	up 64
+	up 20
+	perl -MSocket -e 'for (2 .. 20) { socket(S, AF_UNIX, SOCK_STREAM, 0);
+	    connect(S, sockaddr_un("net/n1/to/n$_")) or die }'
+	partsim -q wait conns all all 0
 	run -0 partsim diagram
+	assert_match "$output" ' n17'
 	assert_eq "$(awk 'length > 80' <<<"$output")" '' 'lines too wide'
 }
 
