@@ -243,6 +243,21 @@ node_of_inode(const struct link_net *n, uint64_t inode)
 	return node;
 }
 
+/* An IPv4 caller of an IPv6 listener goes by its own name. */
+static void
+unmap(struct sockaddr_storage *sa)
+{
+	struct sockaddr_in6 in6 = *(const struct sockaddr_in6 *)sa;
+	struct sockaddr_in *in = (struct sockaddr_in *)sa;
+
+	if (sa->ss_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr))
+		return;
+	memset(sa, 0, sizeof(*sa));
+	in->sin_family = AF_INET;
+	in->sin_port = in6.sin6_port;
+	memcpy(&in->sin_addr, in6.sin6_addr.s6_addr + 12, 4);
+}
+
 static bool
 same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
 {
@@ -273,6 +288,8 @@ who_calls(struct link_net *n, int fd, bool local)
 	len = sizeof(self);
 	if (getsockname(fd, (struct sockaddr *)&self, &len) == -1)
 		return LINK_UNKNOWN;
+	unmap(&peer);
+	unmap(&self);
 	for (size_t i = 1; i < n->nodes_cnt; i++) {
 		if (n->nodes[i]->has_addr &&
 		    same_host(&n->nodes[i]->addr, &peer))

@@ -463,6 +463,42 @@ d: there'
 	echo q >&7
 }
 
+@test "partsim: callers of an IPv6 address, over both protocols" {
+	[ -e /proc/net/if_inet6 ] || skip 'no IPv6'
+	up 3
+	partsim -q node n3 listen "tcp:[::]:$((port + 1))" to "tcp:127.0.0.1:$port"
+	run -0 partsim peers
+	assert_match "$output" "all n3 tcp:\\[::\\]:$((port + 1)) shared"
+	partsim -q node n2 addr 127.0.0.9
+	spawn_ready "$peer" echo "tcp:127.0.0.1:$port"
+	cat >call <<-'EOF'
+		use Socket qw(:DEFAULT inet_pton pack_sockaddr_in6 AF_INET6);
+		my ($six, $port, $from) = @ARGV;
+		socket(S, $six ? AF_INET6 : AF_INET, SOCK_STREAM, 0);
+		bind(S, sockaddr_in(0, inet_aton($from))) if $from;
+		<STDIN>;
+		connect(S, $six ? pack_sockaddr_in6($port, inet_pton(AF_INET6, "::1"))
+		    : sockaddr_in($port, inet_aton("127.0.0.1"))) or die "$!";
+		syswrite(S, "hi\n"); sysread(S, $b, 3); print $b; <STDIN>;
+	EOF
+	mkfifo in4 in6 in9
+	exec 4<>in4 6<>in6 9<>in9
+	spawn perl call 0 $((port + 1)) <in4
+	local four=$spawned
+	spawn perl call 1 $((port + 1)) <in6
+	partsim -q node n1 pid "$four" "$spawned"
+	spawn perl call 0 $((port + 1)) 127.0.0.9 <in9
+	echo >&4
+	echo >&6
+	echo >&9
+	wait_until 5 partsim -q assert conns n1 n3 2
+	wait_until 5 partsim -q assert conns n2 n3 1
+	run -0 partsim assert conns '?' n3 0
+	echo >&4
+	echo >&6
+	echo >&9
+}
+
 @test "partsim: a caller recognised late is dialled, or turned away" {
 	up 3
 	local via=tcp:127.0.0.1:$((port + 1))
