@@ -117,8 +117,6 @@ undelay(struct dir *d)
 	for (struct chunk *ck = d->head; ck != NULL; ck = ck->next)
 		if (ck->at_ns > now)
 			ck->at_ns = now;
-	if (d->last_ns > now)
-		d->last_ns = now;
 }
 
 static void

@@ -217,7 +217,6 @@ struct dir {
 	uint64_t buffered;		/* memory */
 	uint64_t queued;		/* bytes of the stream in it */
 	uint64_t in, out, limit_from;
-	int64_t last_ns;		/* delivery of the last chunk */
 	int64_t not_before_ns;		/* slice */
 	struct timer timer, swap_timer;
 };

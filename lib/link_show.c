@@ -202,6 +202,7 @@ show_help(struct answer *a)
 /* --- conditions -------------------------------------------------------- */
 
 struct tally {
+	bool count;			/* connections, which takes time */
 	uint64_t carried, conns, bites, links, blocked;
 };
 
@@ -214,7 +215,7 @@ tally_one(struct link_net *n, struct link *l, void *arg)
 	t->links++;
 	t->carried += l->carried;
 	t->blocked += link_blocked(l) ? 1 : 0;
-	for (const struct dir *d = l->dirs; d != NULL; d = d->next)
+	for (const struct dir *d = l->dirs; t->count && d != NULL; d = d->next)
 		t->conns += d->side == 0 ? 1 : 0;
 	for (int k = 0; k < FAULT_KINDS; k++)
 		t->bites += l->fault[k].bites;
@@ -244,7 +245,7 @@ int
 condition(struct link_net *n, const struct netctl *c, struct answer *a,
     char *why, size_t why_len)
 {
-	struct tally t = { 0 };
+	struct tally t = { .count = c->what == NETCTL_CONNS };
 
 	if (c->what == NETCTL_IDLE) {
 		(void)snprintf(why, why_len, "%zu lines are scheduled",

@@ -238,21 +238,29 @@ out:
 	return r;
 }
 
+/* Somebody whose wait is over: *r tells how. */
+static struct source *
+whose_turn(const struct link_net *n, int *r)
+{
+	struct answer a = { 0 };
+
+	for (struct source *s = n->sources; s != NULL; s = s->next)
+		if (s->waiting && s->wait->what != NETCTL_PLAIN &&
+		    (*r = wait_holds(s, &a)) != 0)
+			return s;
+	return NULL;
+}
+
 void
 sources_check(struct link_net *n)
 {
 	struct source *s;
-	struct answer a = { 0 };
 	int r;
 
-again:
-	for (s = n->sources; s != NULL; s = s->next) {
-		if (!s->waiting || s->wait->what == NETCTL_PLAIN ||
-		    (r = wait_holds(s, &a)) == 0)
-			continue;
+	/* From the beginning each time, as the list may have changed. */
+	while ((s = whose_turn(n, &r)) != NULL) {
 		wait_over(s, r == 1 ? "ok\n" : "err 66 no such node\n");
 		source_rerun(s);
-		goto again;		/* the list may have changed */
 	}
 }
 

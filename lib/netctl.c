@@ -265,7 +265,7 @@ netctl_parse(struct netctl *c, const char *line, char err[NETCTL_ERR_MAX])
 	if ((c->has_at || c->every_ns > 0 || c->repeat > 0) &&
 	    c->verb == NETCTL_WAIT)
 		return word_fail(&p, "wait cannot be scheduled");
-	c->shows = netctl_verbs[v].shows;
+	c->shows = netctl_verbs[v].opts & OPT_SHOWS;
 	if (c->repeat > 0 && c->shows)
 		return word_fail(&p, "%s cannot be repeated", word);
 	p.at++;

@@ -32,6 +32,7 @@ enum operand {
 #define OPT_FAULTS	0x400U
 #define OPT_MINMAX	0x800U
 #define OPT_JSON	0x1000U
+#define OPT_SHOWS	0x2000U		/* none: the verb answers with lines */
 
 #define OPT_BLOCK	(OPT_MODE | OPT_P | OPT_COUNT)
 #define OPT_SHAPE	(OPT_P | OPT_COUNT | OPT_ONEWAY)
@@ -50,7 +51,6 @@ struct verb {
 	enum operand operand;
 	unsigned int opts;
 	own_parser own;
-	bool shows;			/* answers with lines */
 };
 
 extern const struct verb netctl_verbs[NETCTL_VERBS];

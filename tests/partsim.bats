@@ -396,6 +396,22 @@ d: there'
 	EOF
 }
 
+@test "partsim: a destination whose backlog is full" {
+	up
+	spawn perl -MSocket -e 'socket(L, AF_UNIX, SOCK_STREAM, 0);
+	    bind(L, sockaddr_un("net/n2/raft")); listen(L, 1); $| = 1;
+	    print "ready\n"; <STDIN>; for (1..9) { accept(S, L); print <S> }' \
+	    < <(until [ -e go ]; do nap; done; echo)
+	wait_until 5 grep -q ready "$spawn_out"
+	perl -MSocket -e 'for (1..9) { socket($s[$_], AF_UNIX, SOCK_STREAM, 0);
+	    connect($s[$_], sockaddr_un("net/n1/to/n2")) or die;
+	    syswrite($s[$_], "$_\n") } system("partsim -q wait conns n1 n2 9");
+	    open(F, ">", "go"); for (1..9) { shutdown($s[$_], 1);
+	    sysread($s[$_], $b, 1) }'
+	wait_status 0
+	assert_eq "$(sort "$spawn_out" | xargs)" '1 2 3 4 5 6 7 8 9 ready' heard
+}
+
 @test "partsim: port 0 is named in the answer" {
 	up
 	run -0 partsim link n1 n2 listen tcp:localhost:0 to tcp:127.0.0.1:1
@@ -521,6 +537,17 @@ d: there'
 	run -0 partsim assert conns n2 n3 0
 	run -0 partsim status n2 n3
 	assert_match "$output" 'n2 n3 .*refused=1 '
+	# One that was through already is reset as well.
+	partsim -q heal '?' n3
+	mkfifo in3
+	exec 9<>in3
+	spawn "$peer" many "$via" 1 <in3
+	echo >&9
+	wait_until 5 grep -q 'round 1: 1' "$spawn_out"
+	run -0 partsim node n2 pid "$spawned"
+	assert_match "$output" 'joined=1'
+	run -0 partsim assert conns '?,n2' n3 0
+	echo q >&9
 	echo q >&7
 	echo q >&8
 }

@@ -52,6 +52,27 @@ a: back'
 	EOF
 }
 
+@test "partsim clear: what was delayed comes at once" {
+	up
+	want='b: silent
+b: x
+b: y'
+	both <<-'EOF'
+		! partsim -q delay n1 n2 1h
+		send a x
+		recv b 40
+		! partsim -q clear n1 n2
+		recv b
+		! partsim -q rate n1 n2 1bps
+		! partsim -q slice n1 n2 1 gap 1h
+		send a y
+		! partsim -q clear
+		recv b
+		close a
+		close b
+	EOF
+}
+
 @test "partsim rate, slice: open connections, Unix and TCP" {
 	up
 	local kind at via source out

@@ -63,7 +63,8 @@ ok'
 @test "partsim: an idle connection is no evidence" {
 	up
 	want='partsim: cut touched nothing
-ok'
+ok
+partsim: cut touched nothing'
 	plays <<-'EOF'
 		listen L net/n2/raft
 		open a net/n1/to/n2
@@ -72,6 +73,9 @@ ok'
 		! partsim assert bit 2>&1
 		send a x
 		! partsim wait bit within 5s
+		! partsim -q heal
+		! partsim -q cut n1 n2
+		! partsim assert bit 2>&1
 	EOF
 }
 
