@@ -17,7 +17,7 @@ fi
 
 # Words of the grammar, so that not all of the time goes into finding them.
 dictionary() {
-	grep -oE '"[a-z-]{2,16}"' "$root/lib/netctl.c" | sort -u
+	grep -hoE '"[a-z-]{2,16}"' "$root"/lib/netctl*.c | sort -u
 	printf '"%s"\n' n1 n2 n3 '?' 10ms 1s 20% 0.5 1mbit 100 +0 '#'
 }
 
@@ -30,10 +30,10 @@ for fuzzer in partsim_verbs partsim_stream; do
 	mkdir "$work/$fuzzer.corpus"
 	dictionary >"$work/dictionary"
 	if [ "$fuzzer" = partsim_verbs ]; then
-		printf 'cut n1 n2\nheal\nassert bit\n' >"$work/$fuzzer.corpus/1"
-		printf 'delay all all 5ms jitter 1ms dist exp\nlog -d\n' \
+		printf '0cut n1 n2\nheal\nassert bit\n' >"$work/$fuzzer.corpus/1"
+		printf '1delay all all 5ms jitter 1ms dist exp\nlog -d\n' \
 		    >"$work/$fuzzer.corpus/2"
-		printf 'at +0s every 1ms repeat 2 partition majority\nchaos 10ms\ndiagram svg\n' \
+		printf '2at +0s every 1ms repeat 2 partition majority\nchaos 10ms\ndiagram svg\n' \
 		    >"$work/$fuzzer.corpus/3"
 	else
 		printf 'h\003*2\r\n$1\r\na\r\n:2\r\n' >"$work/$fuzzer.corpus/1"
