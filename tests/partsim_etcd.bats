@@ -5,6 +5,7 @@
 
 bats_require_minimum_version 1.8.0
 load helpers
+load partsim
 
 setup_file() {
 	PEERS=$("$BATS_TEST_DIRNAME/peers.sh" etcd-server etcd-client)
@@ -122,4 +123,26 @@ value() { [ "$(ctl "$1" get k --print-value-only)" = "$2" ]; }
 	run -1 ctl 3 put k alone
 	run -0 partsim heal
 	wait_until 10 value 3 core
+}
+
+# bats test_tags=slow
+@test "partsim EXAMPLES: an etcd of three members" {
+	# Its ports begin with 23, ours with something of our own.
+	local p=$((101 + $$ % 200))
+	example 'An etcd of three' | sed "s/127\.0\.0\.1:23/127.0.0.1:$p/g" >script
+	cat >>script <<-EOF
+		ok() { etcdctl --command-timeout=2s --endpoints \$1 put k v; }
+		until ok 127.0.0.1:${p}71 >&2; do sleep 0.1; done
+		partsim isolate n1
+		ok 127.0.0.1:${p}71 >&2 && echo wrong
+		until ok 127.0.0.1:${p}72 >&2; do sleep 0.1; done
+		partsim assert bit && echo right
+		partsim quit
+		jobs -p >pids
+		kill \$(cat pids)
+		wait
+	EOF
+	run -0 sh script
+	assert_match "$output" right
+	[[ $output != *wrong* ]]
 }

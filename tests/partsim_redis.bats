@@ -4,6 +4,7 @@
 
 bats_require_minimum_version 1.8.0
 load helpers
+load partsim
 
 setup_file() {
 	PEERS=$("$BATS_TEST_DIRNAME/peers.sh" redis-server redis-tools)
@@ -85,4 +86,22 @@ answers() { [[ $(cli "$1" "${@:3}") == "$2"* ]]; }
 	    syswrite(S, "*1\r\n\$4\r\nPING\r\n*2\r\n\$4\r\nECHO\r\n\$2\r\nhi\r\n");
 	    sysread(S, $b, 8); print $b' $((base + 6))
 	assert_eq "$output" $'$2\r\nhi\r'
+}
+
+# bats test_tags=slow
+@test "partsim EXAMPLES: a Redis primary and its replica" {
+	local p=$((101 + $$ % 200))
+	# The write comes two seconds after the cut.
+	example 'A Redis primary' | sed "s/63\([78][0-9]\)/$p\1/g
+	    /^partsim cut/s/^/until redis-cli -p ${p}79 set k v | grep OK; do sleep 0.1; done\n/
+	    /^redis-cli/s/^/sleep 3\n/" >script
+	cat >>script <<-'EOF'
+		partsim assert bit
+		partsim quit
+		jobs -p >pids
+		kill $(cat pids)
+		wait
+	EOF
+	run -0 sh script
+	assert_match "$output" 'OK.*NOREPLICAS'
 }

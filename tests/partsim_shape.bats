@@ -585,6 +585,23 @@ a: still'
 	EOF
 }
 
+@test "partsim: what one end does to a connection reaches the other" {
+	up
+	want='b: last
+b: reset'
+	both <<-'EOF'
+		send a last
+		send b not taken
+		recv b
+		! partsim -q delay n1 n2 50ms
+		# TCP says RST, a Unix socket that something was not read.
+		reset a
+		recv b
+		! partsim -q clear
+		close b
+	EOF
+}
+
 @test "partsim: ends and resets travel in order with the bytes" {
 	up
 	want='b: silent
