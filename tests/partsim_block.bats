@@ -178,6 +178,23 @@ d: hello'
 	EOF
 }
 
+@test "partsim: sockets made while a link refuses do so as well" {
+	up
+	want='a: refused
+b: refused
+a: reset'
+	plays <<-EOF
+		! partsim -q cut n1 n2 mode refuse
+		! partsim -q socket api
+		! partsim -q link n1 n2 listen tcp:127.0.0.1:$port to tcp:127.0.0.1:$((port + 1))
+		open a net/n1/to/n2.api
+		open b tcp:127.0.0.1:$port
+		! partsim -q heal
+		open a tcp:127.0.0.1:$port
+		recv a
+	EOF
+}
+
 @test "partsim heal: says what it had to reset" {
 	up
 	want='ok links=2 conns=1 reset=0 closed=1'
@@ -486,6 +503,9 @@ d: open'
 	assert_match "$output" 'links=14 .*groups=n3,n4,n5/n1/n2'
 	run -0 partsim log
 	assert_match "$output" 'partition pairs n'
+	# A new choice each time.
+	for _ in $(seq 12); do partsim partition majority; done | sort -u >chosen
+	[ "$(wc -l <chosen)" -gt 4 ]
 }
 
 @test "partsim isolate" {

@@ -409,7 +409,8 @@ f: 8'
 @test "partsim frame none: what there is of a message goes on at once" {
 	up
 	partsim -q frame n1 n2 line
-	want='b: abcdefg'
+	want='ok
+b: abcdefg'
 	plays <<-'EOF'
 		listen L net/n2/raft
 		open a net/n1/to/n2
@@ -417,7 +418,7 @@ f: 8'
 		raw a abcde
 		! partsim wait carried n1 n2 5 within 50ms 2>&-
 		! partsim -q frame n1 n2 none
-		! partsim -q wait carried n1 n2 5 within 5s
+		! partsim wait carried n1 n2 5 within 5s
 		send a fg
 		recv b
 	EOF

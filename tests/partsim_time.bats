@@ -39,6 +39,10 @@ load partsim
 	# From the beginning of the connection, which has not been a minute.
 	run -0 partsim at 60s cut n1 n2
 	run -0 partsim assert open n1 n2
+	printf 'at 1h heal\nwait 300ms\nat 1h heal\n' >lines
+	run -0 partsim <lines
+	assert_eq "$(grep -o 'at=[0-9]*\.[0-9]' <<<"$output" | sort -u | wc -l)" 1 \
+	    'times, from the beginning of the connection'
 	run -0 partsim at 0 cut n1 n2
 	run -0 partsim assert blocked n1 n2
 }
@@ -230,6 +234,17 @@ ticks() { awk '{ print $14 + $15 }' "/proc/$net/stat"; }
 	[ $(($(ticks) - before)) -lt 40 ]
 }
 
+@test "partsim: who waits cannot fill the net with verbs" {
+	up
+	run -0 perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0);
+	    connect(S, sockaddr_un("net/control")) or die;
+	    syswrite(S, "wait 1h\n"); fcntl(S, 4, 2048);
+	    for (1..100) { for (1..1000) { $n += syswrite(S, "seed 1\n" x 100) }
+	        select(undef, undef, undef, 0.001) } print "$n\n"'
+	# What the kernel holds for it, and two lines of the longest.
+	[ "$output" -lt 2000000 ]
+}
+
 @test "partsim run: a scenario that failed costs nothing either" {
 	printf 'assert bit\n' >scenario
 	spawn partsim run -n 2 -f scenario perl -e 'select(undef, undef, undef, 1)'
@@ -247,7 +262,7 @@ ticks() { awk '{ print $14 + $15 }' "/proc/$net/stat"; }
 }
 
 @test "partsim -f: a line that fails later is told with its number" {
-	printf 'node n1\nnode n2\n\nat +20ms cut n1 n3\nwait 5s\n' >scenario
+	printf 'node n1\nnode n2\n\nat +20ms cut n1 n3\nwait 1h\n' >scenario
 	run -66 partsim up -f scenario
 	assert_eq "$stderr" 'partsim: scenario:4: no node "n3"'
 	printf 'node n1\nnode n2\nwait conns n1 n2 1 within 20ms\n' >scenario
@@ -354,9 +369,15 @@ n1 {"n1":2,"n2":2} receive 4 bytes from n2 conn 1'
 	run -0 partsim log
 	assert_match "$output" 'by chaos'
 	run -0 partsim assert open all all
-	run -0 partsim chaos 60s
-	run -0 partsim chaos stop
-	run -0 partsim wait idle within 1s
+	# Stopped in the middle, it mends what it broke; heal stops it too.
+	local stop
+	for stop in 'chaos stop' heal; do
+		partsim -q chaos 1h faults partition min 20ms max 1h
+		wait_until 5 eval 'partsim status | grep -q blocked'
+		run -0 partsim $stop
+		run -0 partsim wait idle within 1s
+		run -0 partsim assert open all all
+	done
 }
 
 @test "partsim chaos: the same seed breaks the same, and keeps off what is broken" {
@@ -405,11 +426,15 @@ n1 {"n1":2,"n2":2} receive 4 bytes from n2 conn 1'
 	partsim -q node n2 pid "$spawned"
 	partsim -q pause n2
 	partsim -q partition n1 n2 n3 n4 n5
-	partsim -q flap n1 n2 up 5ms down 5ms
+	partsim -q flap n1,n4 n2,n5 up 5ms down 5ms
 	partsim -q chaos 1h min 5ms max 5ms
 	partsim -q delay all all 5ms
 	run -0 partsim liveness n1,n2,n3
 	run -0 partsim wait idle within 1s
+	partsim log >before
+	partsim -q wait 50ms
+	partsim log >after
+	assert_eq "$(count flap after)" "$(count flap before)" 'flaps afterwards'
 	assert_match "$(cut -d' ' -f3 "/proc/$spawned/stat")" '[SRD]'
 	run -0 partsim assert open n1,n2,n3 n1,n2,n3
 	run -0 partsim assert blocked n4,n5 n1,n2,n3

@@ -110,6 +110,8 @@ main(void)
 	test_frames();
 	test_limits();
 	corrupt(NETCTL_LINE, "hello world\r\n", 13);
+	/* Of these one bit makes a line end. */
+	corrupt(NETCTL_LINE, "JM*-\013\014\016\017\010\032\212\n", 12);
 	corrupt(NETCTL_U32BE, "\0\0\0\5hello", 9);
 	corrupt(NETCTL_U32LE, "\5\0\0\0hello", 9);
 	corrupt(NETCTL_RESP, "*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n", 22);
