@@ -288,10 +288,10 @@ source_free(struct link_net *n, struct source *s)
 {
 	timer_disarm(n, &s->timer);
 	timer_disarm(n, &s->within);
-	if (s->prev != NULL)
-		s->prev->next = s->next;
-	else
+	if (n->sources == s)
 		n->sources = s->next;
+	else
+		s->prev->next = s->next;
 	if (s->next != NULL)
 		s->next->prev = s->prev;
 	if (s->fd != -1) {
