@@ -12,7 +12,8 @@
  *               some of them
  * link_show.c   status, conditions, lists
  * link_sched.c  at, every, flap; link_chaos.c chaos
- * link_source.c control connections; link_scenario.c scenarios
+ * link_source.c control connections; link_scenario.c scenarios; link_wait.c
+ *               what they wait for
  * link_log.c    what was done and decided
  * link_trace.c  what was seen on the wire; link_draw.c draws it
  */
@@ -521,6 +522,10 @@ void	source_rerun(struct source *s);		/* and free it if it is done */
 int	source_line(struct source *s, char line[NETCTL_LINE_MAX]);
 void	source_event(struct link_net *n, struct source *s, uint32_t events);
 void	source_free(struct link_net *n, struct source *s);
+
+/* link_wait.c */
+int	source_wait(struct source *s, const char *line, struct answer *a);
+void	wait_timer(struct link_net *n, void *arg);	/* a source goes on */
 void	sources_check(struct link_net *n);	/* conditions waited for */
 
 /* link_scenario.c */
