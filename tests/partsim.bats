@@ -409,18 +409,20 @@ d: there'
 
 @test "partsim: a destination whose backlog is full" {
 	up
-	spawn perl -MSocket -e 'socket(L, AF_UNIX, SOCK_STREAM, 0);
+	mkfifo go
+	exec 9<>go
+	spawn_ready perl -MSocket -e 'socket(L, AF_UNIX, SOCK_STREAM, 0);
 	    bind(L, sockaddr_un("net/n2/raft")); listen(L, 1); $| = 1;
-	    print "ready\n"; <STDIN>; for (1..9) { accept(S, L); print <S> }' \
-	    < <(until [ -e go ]; do nap; done; echo)
-	wait_until 5 grep -q ready "$spawn_out"
-	perl -MSocket -e 'for (1..9) { socket($s[$_], AF_UNIX, SOCK_STREAM, 0);
+	    print "ready\n"; <STDIN>; for (1..9) { accept(S, L); print <S> }' <go
+	local called=$spawned heard=$spawn_out
+	spawn perl -MSocket -e 'for (1..9) { socket($s[$_], AF_UNIX, SOCK_STREAM, 0);
 	    connect($s[$_], sockaddr_un("net/n1/to/n2")) or die;
-	    syswrite($s[$_], "$_\n") } system("partsim -q wait conns n1 n2 9");
-	    open(F, ">", "go"); for (1..9) { shutdown($s[$_], 1);
-	    sysread($s[$_], $b, 1) }'
-	wait_status 0
-	assert_eq "$(sort "$spawn_out" | xargs)" '1 2 3 4 5 6 7 8 9 ready' heard
+	    syswrite($s[$_], "$_\n"); shutdown($s[$_], 1) }
+	    sysread($s[$_], $b, 1) for 1..9'
+	wait_until 5 partsim -q assert conns n1 n2 9
+	echo >&9
+	wait_status 0 "$called"
+	assert_eq "$(sort "$heard" | xargs)" '1 2 3 4 5 6 7 8 9 ready' heard
 }
 
 @test "partsim: port 0 is named in the answer" {
