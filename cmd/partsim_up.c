@@ -253,6 +253,8 @@ take_down(const struct options *o)
 
 	if (link_state(n) == LINK_FAILED)
 		warnx("%s", link_failure(n, &status));
+	if (status == EX_NO || status == EX_TEMPFAIL)
+		warnx("again with -s %" PRIu64, o->seed);
 	net = NULL;			/* a signal may come at any time */
 	link_close(n);
 	rc = close_output(trace_file, o->trace);

@@ -187,7 +187,7 @@ load partsim
 		assert bit
 	EOF
 	run -1 partsim run -n 2 -f scenario perl -e 'select(undef, undef, undef, 1)'
-	assert_match "$stderr" 'scenario:3: cut touched nothing'
+	assert_match "$stderr" $'scenario:3: cut touched nothing\npartsim: again with -s [0-9]+'
 }
 
 # --- control ---------------------------------------------------------------------
