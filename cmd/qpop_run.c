@@ -205,6 +205,17 @@ limit_commands(struct run *r)
 	}
 }
 
+/* Its bytes are not what was pushed: no command shall see it, ever. */
+static void
+skip_damaged(struct run *r, struct slot *s)
+{
+	if (!r->o->quiet)
+		warnx("%s: message %" PRIu64 " is damaged and was skipped",
+		    r->o->path, s->claim.extents[0].seq);
+	if (queue_settle(r->q, &s->claim, 0) == -1 && errno != ESTALE)
+		queue_failed(r);
+}
+
 static void
 start_in(struct run *r, struct slot *s)
 {
@@ -228,7 +239,10 @@ start_in(struct run *r, struct slot *s)
 			r->look_at = mono_after(LOOK_NS);
 		return;
 	}
-	fate_put_back(r, s, s->taken, s->cnt);
+	if (rc == EX_NO)
+		skip_damaged(r, s);
+	else
+		fate_put_back(r, s, s->taken, s->cnt);
 	free_slot(r, s);
 	if (rc == EX_NOTFOUND || rc == EX_CANNOTRUN)
 		r->stop_status = rc;

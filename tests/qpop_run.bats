@@ -737,6 +737,20 @@ lines() { [ "$(cat -- "${@:2}" 2>/dev/null | wc -l)" -ge "$1" ]; }
 	[ ! -e ran ]
 }
 
+@test "qpop: a damaged message is skipped and told, the others are run" {
+	qpush q aaaa bbbb cccc
+	# They were taken once, so that their places are known.
+	run -123 qpop -n 3 -B 0 -P 3 q false
+	at=$(cat q/log/* | grep -abo bbbb | cut -d : -f 1)
+	printf X | dd of="$(ls q/log/*)" bs=1 seek="$at" conv=notrunc 2>dd
+	run -0 qpop -a -r 0 q sh -c 'cat; echo'
+	assert_eq "$output" $'aaaa\ncccc'
+	assert_match "$stderr" 'message [0-9]+ is damaged and was skipped'
+	run -1 qpop -a -r 0 q cat
+	no_dead
+	run -1 qctl verify q
+}
+
 # --- order per key ----------------------------------------------------------------------------
 
 @test "qpop: a failing message holds back its key, and nobody else's" {
