@@ -92,6 +92,9 @@ struct syncer;
 struct syncer *syncer_start(const char *path);
 /* What has been journaled by now shall be durable soon. */
 void	syncer_want(struct syncer *s);
+/* Wait until no sync is under way, and let none begin until it may go on. */
+void	syncer_rest(struct syncer *s);
+void	syncer_go_on(struct syncer *s);
 int	syncer_error(struct syncer *s);	/* 0, or the errno that ended it */
 void	syncer_stop(struct syncer *s);	/* and free; NULL is allowed */
 

@@ -66,7 +66,7 @@ stopping(const struct run *r)
 static int
 take_signals(struct run *r)
 {
-	static const int sigs[] = { SIGINT, SIGTERM, SIGHUP };
+	static const int sigs[] = { SIGINT, SIGTERM, SIGHUP, SIGTSTP };
 	struct epoll_event ev = { .events = EPOLLIN,
 	    .data.u32 = WATCH_SIGNALS };
 	struct sigaction sa = { .sa_handler = SIG_IGN }, old;
@@ -102,6 +102,15 @@ pass_on(struct run *r, int sig)
 	}
 }
 
+/* The keyboard stops us when no thread holds a lock of the queue. */
+static void
+suspend(struct run *r)
+{
+	syncer_rest(r->syncer);
+	(void)kill(getpid(), SIGSTOP);
+	syncer_go_on(r->syncer);
+}
+
 static void
 read_signals(struct run *r)
 {
@@ -112,7 +121,9 @@ read_signals(struct run *r)
 
 		if (sig == SIGCHLD)
 			continue;
-		if (r->sig != 0)
+		if (sig == SIGTSTP)
+			suspend(r);
+		else if (r->sig != 0)
 			pass_on(r, sig);
 		else
 			r->sig = sig;

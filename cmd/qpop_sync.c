@@ -13,10 +13,11 @@
 struct syncer {
 	pthread_t thread;
 	pthread_mutex_t mutex;
-	pthread_cond_t cond;
+	pthread_cond_t cond;		/* something is wanted */
+	pthread_cond_t rests;		/* the thread does not sync now */
 	const char *path;
 	struct queue *q;		/* of the thread's own */
-	bool wanted, quit;
+	bool wanted, busy, quit;
 	int errnum;
 };
 
@@ -42,9 +43,12 @@ work(void *arg)
 		if (s->quit)
 			break;
 		s->wanted = false;
+		s->busy = true;
 		(void)pthread_mutex_unlock(&s->mutex);
 		errnum = sync_once(s);
 		(void)pthread_mutex_lock(&s->mutex);
+		s->busy = false;
+		(void)pthread_cond_signal(&s->rests);
 		if (errnum != 0) {
 			s->errnum = errnum;
 			break;
@@ -67,6 +71,7 @@ syncer_start(const char *path)
 	s->path = path;
 	(void)pthread_mutex_init(&s->mutex, NULL);
 	(void)pthread_cond_init(&s->cond, NULL);
+	(void)pthread_cond_init(&s->rests, NULL);
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &saved);
 	rc = pthread_create(&s->thread, NULL, work, s);
@@ -102,6 +107,20 @@ syncer_error(struct syncer *s)
 }
 
 void
+syncer_rest(struct syncer *s)
+{
+	(void)pthread_mutex_lock(&s->mutex);
+	while (s->busy)
+		(void)pthread_cond_wait(&s->rests, &s->mutex);
+}
+
+void
+syncer_go_on(struct syncer *s)
+{
+	(void)pthread_mutex_unlock(&s->mutex);
+}
+
+void
 syncer_stop(struct syncer *s)
 {
 	if (s == NULL)
@@ -113,5 +132,6 @@ syncer_stop(struct syncer *s)
 	(void)pthread_join(s->thread, NULL);
 	(void)pthread_mutex_destroy(&s->mutex);
 	(void)pthread_cond_destroy(&s->cond);
+	(void)pthread_cond_destroy(&s->rests);
 	free(s);
 }

@@ -33,6 +33,9 @@ assert_attempt() {
 	assert_eq "$output" "$1" attempt
 }
 
+# No thread of the process is in fdatasync(2), 75 on x86-64, 83 on others.
+rests() { ! grep -qE '^(75|83) ' /proc/"$1"/task/*/syscall; }
+
 lines() { [ "$(cat -- "${@:2}" 2>/dev/null | wc -l)" -ge "$1" ]; }
 
 # --- the table of fates ------------------------------------------------------------
@@ -679,6 +682,8 @@ lines() { [ "$(cat -- "${@:2}" 2>/dev/null | wc -l)" -ge "$1" ]; }
 	spawn qpop -a q sh -c 'echo >up; while [ ! -e go ]; do ./tick; done
 	    echo "$Q_KEY:$(cat)" >>log'
 	wait_until 10 test -e up
+	# Stopped in the middle of a sync it would hold up the others' syncs.
+	wait_until 10 rests "$spawned"
 	kill -STOP "$spawned"
 	run -0 qpop -a q sh -c 'echo "$Q_KEY:$(cat)"'
 	assert_eq "$output" $'b:1\nb:2\nc:1'
@@ -689,6 +694,21 @@ lines() { [ "$(cat -- "${@:2}" 2>/dev/null | wc -l)" -ge "$1" ]; }
 	wait_status 0
 	assert_file log $'a:1\na:2'
 	assert_depth 0
+}
+
+@test "qpop: the keyboard stops it once no lock is held, and it goes on" {
+	seq 50 | qpush q
+	spawn env --default-signal=TSTP qpop -a -P 2 q ./tick
+	for i in 1 2 3 4 5; do
+		nap
+		kill -TSTP "$spawned" || break
+		wait_until 10 grep -qE '^State:.[TZ]' "/proc/$spawned/status"
+		# Others push and pop meanwhile.
+		qpush q more
+		run -0 qpop q
+		kill -CONT "$spawned"
+	done
+	wait_status 0
 }
 
 @test "qpop: a poison message that kills qpop each time is dead in the end" {
