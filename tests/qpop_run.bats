@@ -762,7 +762,7 @@ lines() { [ "$(cat -- "${@:2}" 2>/dev/null | wc -l)" -ge "$1" ]; }
 	# They were taken once, so that their places are known.
 	run -123 qpop -n 3 -B 0 -P 3 q false
 	at=$(cat q/log/* | grep -abo bbbb | cut -d : -f 1)
-	printf X | dd of="$(ls q/log/*)" bs=1 seek="$at" conv=notrunc 2>dd
+	printf X | dd of="$(ls q/log/*)" bs=1 seek="$at" conv=notrunc 2>dd.err
 	run -0 qpop -a -r 0 q sh -c 'cat; echo'
 	assert_eq "$output" $'aaaa\ncccc'
 	assert_match "$stderr" 'message [0-9]+ is damaged and was skipped'
