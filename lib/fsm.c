@@ -64,6 +64,8 @@ static const struct command commands[] = {
 	{ "SCAN", FSM_READ, false, 2, 6, read_scan, NULL },
 	{ "LIST", FSM_READ, false, 2, 4, read_list, NULL },
 	{ "DBSIZE", FSM_READ, false, 1, 1, read_dbsize, NULL },
+	{ "REVISION", FSM_READ, false, 1, 1, read_revision, NULL },
+	{ "RECORDS", FSM_READ, false, 1, 1, read_records, NULL },
 };
 
 static const struct command *

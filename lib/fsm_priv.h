@@ -145,7 +145,7 @@ struct key	*key_next(struct key *k);
 
 /* fsm_read.c */
 fsm_fn	read_get, read_getrev, read_mget, read_exists, read_ttl, read_keys,
-	read_scan, read_list, read_dbsize, read_type, read_strlen;
+	read_scan, read_list, read_dbsize, read_type, read_strlen, read_revision, read_records;
 
 /* fsm_lock.c */
 fsm_fn	lock_lock, lock_unlock, lock_keepalive, lock_elect, lock_holder,

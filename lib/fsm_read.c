@@ -115,6 +115,28 @@ read_dbsize(struct fsm *f, const struct resp_arg *argv, size_t argc,
 	(void)fsm_put(f, resp_int(out, (int64_t)f->key_cnt));
 }
 
+/* The revision of the last change: where a watch that begins now begins. */
+void
+read_revision(struct fsm *f, const struct resp_arg *argv, size_t argc,
+    struct buf *out)
+{
+	(void)argv;
+	(void)argc;
+	(void)fsm_put(f, resp_int(out, (int64_t)f->rev));
+}
+
+/* [the oldest record that is kept, the number the next will have] */
+void
+read_records(struct fsm *f, const struct resp_arg *argv, size_t argc,
+    struct buf *out)
+{
+	(void)argv;
+	(void)argc;
+	if (fsm_put(f, resp_array(out, 2)) &&
+	    fsm_put(f, resp_int(out, (int64_t)f->records.first)))
+		(void)fsm_put(f, resp_int(out, (int64_t)f->next_record));
+}
+
 /* --- many keys ---------------------------------------------------------------- */
 
 /*

@@ -1,0 +1,345 @@
+/* raftctl_admin: init, status, wait, member, transfer, snapshot. */
+
+#include <err.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "exits.h"
+#include "num.h"
+#include "raftctl.h"
+
+#define LOOK_NS	INT64_C(500000000)
+
+int
+ctl_init(struct ctl *c, int argc, char *argv[])
+{
+	struct cluster cl = { .state = CLUSTER_NEW };
+	uint64_t i;
+
+	(void)argv;
+	if (argc != 0 || c->count == 0)
+		ctl_usage();
+	if (c->count > CLUSTER_NODES_MAX)
+		errx(EX_USAGE, "-n: at most %d nodes", CLUSTER_NODES_MAX);
+	if (cluster_name(cl.name) == -1)
+		err(EX_OSERR, "getrandom");
+	for (i = 1; i <= c->count; i++)
+		cl.voters[cl.voters_cnt++] = i;
+	for (i = 1; i <= c->count; i++) {
+		cl.id = i;
+		if (cluster_create(c->dir, &cl) == 0)
+			continue;
+		if (errno == EEXIST)
+			errx(EX_CANTCREAT, "%s/n%" PRIu64 " belongs to a "
+			    "cluster already", c->dir, i);
+		err(EX_CANTCREAT, "%s/n%" PRIu64, c->dir, i);
+	}
+	if (c->count % 2 == 0)
+		warnx("%" PRIu64 " voters tolerate no more failures than %"
+		    PRIu64, c->count, c->count - 1);
+	return EX_OK;
+}
+
+/* --- status ---------------------------------------------------------------------- */
+
+/* The value of "name:" in the text of INFO; "" if it is not there. */
+static const char *
+field(const char *info, const char *name, char *room, size_t room_len)
+{
+	size_t len = strlen(name), n;
+	const char *p = info;
+
+	room[0] = '\0';
+	while (p != NULL && *p != '\0') {
+		if (strncmp(p, name, len) == 0 && p[len] == ':') {
+			p += len + 1;
+			n = strcspn(p, "\r\n");
+			if (n >= room_len)
+				n = room_len - 1;
+			memcpy(room, p, n);
+			room[n] = '\0';
+			return room;
+		}
+		if ((p = strchr(p, '\n')) != NULL)
+			p++;
+	}
+	return room;
+}
+
+static redisReply *
+info_of(struct ctl *c, uint64_t id)
+{
+	redisReply *r;
+
+	if (!ctl_connect(c, id, LOOK_NS))
+		return NULL;
+	r = redisCommand(c->ctx, "INFO");
+	ctl_drop(c);
+	if (r != NULL && r->type != REDIS_REPLY_STRING) {
+		freeReplyObject(r);
+		r = NULL;
+	}
+	return r;
+}
+
+struct view {
+	redisReply *info[CLUSTER_NODES_MAX];
+	const char *leader;	/* what the serving leader tells, or NULL */
+};
+
+static bool
+is(const char *info, const char *name, const char *value)
+{
+	char room[128];
+
+	return strcmp(field(info, name, room, sizeof(room)), value) == 0;
+}
+
+static void
+print_node(const struct ctl *c, const struct view *v, size_t i)
+{
+	const char *info = v->info[i] == NULL ? NULL : v->info[i]->str;
+	char id[32], lag[64] = "-", heard[64] = "-", text[128], name[64];
+	char role[64], term[64], vote[64], commit[64], applied[64];
+	char fsync[64], digest[64];
+	const char *p;
+
+	(void)snprintf(id, sizeof(id), "n%" PRIu64, c->nodes[i]);
+	if (info == NULL) {
+		printf("%-5s down\n", id);
+		return;
+	}
+	if (v->leader != NULL && v->leader != info) {
+		(void)snprintf(name, sizeof(name), "peer_%s", id);
+		(void)field(v->leader, name, text, sizeof(text));
+		if ((p = strstr(text, "lag=")) != NULL)
+			(void)snprintf(lag, sizeof(lag), "%.*s",
+			    (int)strcspn(p + 4, ","), p + 4);
+		if ((p = strstr(text, "heard_ms=")) != NULL)
+			(void)snprintf(heard, sizeof(heard), "%s", p + 9);
+	}
+	printf("%-5s %-10s %5s %5s %9s %9s %6s %8s %8s  %s\n", id,
+	    field(info, "role", role, sizeof(role)),
+	    field(info, "term", term, sizeof(term)),
+	    field(info, "voted_for", vote, sizeof(vote)),
+	    field(info, "commit", commit, sizeof(commit)),
+	    field(info, "applied", applied, sizeof(applied)), lag, heard,
+	    field(info, "fsync_p99_us", fsync, sizeof(fsync)),
+	    field(info, "digest", digest, sizeof(digest)));
+}
+
+/* How many of the voters answer, by what one node says of the members. */
+static int
+print_quorum(const struct ctl *c, const struct view *v, const char *info)
+{
+	char members[1024], id[48];
+	unsigned int all = 0, up = 0, need;
+	size_t i;
+	char *list = members, *one;
+
+	(void)field(info, "members", members, sizeof(members));
+	while ((one = strsep(&list, ",")) != NULL) {
+		size_t len = strcspn(one, "=");
+
+		if (strcmp(one + len, "=voter") != 0)
+			continue;
+		all++;
+		for (i = 0; i < c->nodes_cnt; i++) {
+			(void)snprintf(id, sizeof(id), "n%" PRIu64,
+			    c->nodes[i]);
+			up += v->info[i] != NULL && strlen(id) == len &&
+			    strncmp(id, one, len) == 0;
+		}
+	}
+	need = all / 2 + 1;
+	printf("%u voters, a majority is %u, %u answer: ", all, need, up);
+	if (up < need)
+		printf("nothing can be decided\n");
+	else if (v->leader == NULL)
+		printf("there is no leader yet\n");
+	else
+		printf("%u more may fail\n", up - need);
+	if (all % 2 == 0 && all > 0)
+		printf("warning: %u voters tolerate no more failures than "
+		    "%u\n", all, all - 1);
+	return v->leader != NULL && up >= need ? EX_OK : EX_UNAVAILABLE;
+}
+
+int
+ctl_status(struct ctl *c, int argc, char *argv[])
+{
+	struct view v = { 0 };
+	const char *best = NULL;
+	size_t i;
+	int rc;
+
+	(void)argv;
+	if (argc != 0)
+		ctl_usage();
+	for (i = 0; i < c->nodes_cnt; i++) {
+		v.info[i] = info_of(c, c->nodes[i]);
+		if (v.info[i] == NULL)
+			continue;
+		best = v.info[i]->str;
+		if (is(best, "role", "leader") && is(best, "serving", "1"))
+			v.leader = best;
+	}
+	if (v.leader != NULL)
+		best = v.leader;
+	printf("%-5s %-10s %5s %5s %9s %9s %6s %8s %8s  %s\n", "node", "role",
+	    "term", "voted", "commit", "applied", "lag", "heard_ms", "fsync_us",
+	    "digest");
+	for (i = 0; i < c->nodes_cnt; i++)
+		print_node(c, &v, i);
+	if (best == NULL) {
+		printf("no node answers\n");
+		rc = EX_UNAVAILABLE;
+	} else {
+		rc = print_quorum(c, &v, best);
+	}
+	if (fflush(stdout) == EOF)
+		err(EX_IOERR, "stdout");
+	for (i = 0; i < c->nodes_cnt; i++)
+		freeReplyObject(v.info[i]);
+	return rc;
+}
+
+/* Until a linear read is answered. */
+int
+ctl_wait(struct ctl *c, int argc, char *argv[])
+{
+	struct words w = { 0 };
+	redisReply *r;
+
+	(void)argv;
+	if (argc != 0)
+		ctl_usage();
+	words_add(&w, "REVISION");
+	r = ctl_read(c, &w);
+	ctl_check(r);
+	freeReplyObject(r);
+	return EX_OK;
+}
+
+/* --- members -------------------------------------------------------------------- */
+
+/* A member command is not part of a session: ask again and look. */
+static int
+member_do(struct ctl *c, const char *verb, const char *id)
+{
+	struct words w = { 0 };
+	redisReply *r;
+
+	words_add(&w, "MEMBER");
+	words_add(&w, verb);
+	if (id != NULL)
+		words_add(&w, id);
+	r = ctl_read(c, &w);
+	ctl_check(r);
+	freeReplyObject(r);
+	return EX_OK;
+}
+
+static int
+member_list(struct ctl *c)
+{
+	struct words w = { 0 };
+	redisReply *r;
+	size_t i;
+
+	words_add(&w, "MEMBER");
+	words_add(&w, "LIST");
+	r = ctl_read(c, &w);
+	ctl_check(r);
+	for (i = 0; i < r->elements; i++)
+		printf("%s\t%s\n", r->element[i]->element[0]->str,
+		    r->element[i]->element[1]->str);
+	if (fflush(stdout) == EOF)
+		err(EX_IOERR, "stdout");
+	freeReplyObject(r);
+	return EX_OK;
+}
+
+/* Give the new node a directory that says which cluster it joins. */
+static void
+prepare(const struct ctl *c, uint64_t id)
+{
+	struct cluster cl = { 0 }, have;
+	size_t i;
+
+	for (i = 0; i < c->nodes_cnt; i++)
+		if (c->nodes[i] != id &&
+		    cluster_read(c->dir, c->nodes[i], &cl) == 0)
+			break;
+	if (i == c->nodes_cnt)
+		errx(EX_NOINPUT, "%s: no cluster here", c->dir);
+	cl.id = id;
+	cl.state = CLUSTER_JOINING;
+	if (cluster_create(c->dir, &cl) == 0)
+		return;
+	/* Begun before: go on. */
+	if (errno == EEXIST && cluster_read(c->dir, id, &have) == 0 &&
+	    strcmp(have.name, cl.name) == 0)
+		return;
+	err(EX_CANTCREAT, "%s/n%" PRIu64, c->dir, id);
+}
+
+int
+ctl_member(struct ctl *c, int argc, char *argv[])
+{
+	static const char *const verbs[][2] = {
+		{ "add", "ADD" }, { "promote", "PROMOTE" },
+		{ "demote", "DEMOTE" }, { "remove", "REMOVE" },
+	};
+	uint64_t id;
+	size_t i;
+
+	if (argc == 0 || (argc == 1 && strcmp(argv[0], "list") == 0))
+		return member_list(c);
+	if (argc != 2)
+		ctl_usage();
+	if (cluster_parse_id(argv[1], &id) == -1)
+		errx(EX_USAGE, "%s: not a node", argv[1]);
+	for (i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		if (strcmp(argv[0], verbs[i][0]) != 0)
+			continue;
+		if (i == 0)
+			prepare(c, id);
+		return member_do(c, verbs[i][1], argv[1]);
+	}
+	ctl_usage();
+}
+
+int
+ctl_transfer(struct ctl *c, int argc, char *argv[])
+{
+	if (argc > 1)
+		ctl_usage();
+	return member_do(c, "TRANSFER", argc == 1 ? argv[0] : NULL);
+}
+
+int
+ctl_snapshot(struct ctl *c, int argc, char *argv[])
+{
+	redisReply *r;
+	size_t i;
+	int rc = EX_OK;
+
+	(void)argv;
+	if (argc != 0)
+		ctl_usage();
+	for (i = 0; i < c->nodes_cnt; i++) {
+		r = ctl_connect(c, c->nodes[i], LOOK_NS) ?
+		    redisCommand(c->ctx, "SNAPSHOT") : NULL;
+		if (r == NULL || r->type != REDIS_REPLY_STATUS) {
+			warnx("n%" PRIu64 ": no answer", c->nodes[i]);
+			rc = EX_UNAVAILABLE;
+		}
+		freeReplyObject(r);
+	}
+	ctl_drop(c);
+	return rc;
+}
