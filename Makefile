@@ -46,12 +46,14 @@ LIB_LIBS = -Wl,-Bstatic -llmdb -lxxhash -ljson-c -lresolv -lbsd -lmd \
 	-Wl,-Bdynamic -lisal -lm
 LIBS_raftnode = -lraft -luv
 LIBS_raftctl = -lhiredis
+UNIT_LIBS_raft_fixture_test = -lraft
 
 # A program is cmd/PROG.c with its cmd/PROG_*.c; raftnode needs a new libraft.
 PROGS = $(patsubst cmd/%.c,%,$(filter-out $(wildcard cmd/*_*.c) \
 	$(if $(RAFT),,cmd/raftnode.c),$(wildcard cmd/*.c)))
 LIBOBJS = $(patsubst lib/%.c,$(B)/lib/%.o,$(wildcard lib/*.c))
-UNITS = $(patsubst tests/%.c,$(BIN)/%,$(wildcard tests/unit/*_test.c))
+UNITS = $(patsubst tests/%.c,$(BIN)/%,$(filter-out $(if $(RAFT),,\
+	tests/unit/raft_%),$(wildcard tests/unit/*_test.c)))
 BATS = $(wildcard tests/*.bats)
 PAGES = $(wildcard man/*.[1-8])
 COMPLETIONS = $(wildcard completions/*)
@@ -85,7 +87,7 @@ $(PROGS:%=$(BIN)/%): $(BIN)/%: $$(addprefix $(B)/,$$(addsuffix .o,$$(basename \
 $(BIN)/unit/%: $(B)/tests/unit/%.o $(B)/libcommon.a
 	@mkdir -p $(@D)
 	@echo '  LD $@'
-	$(Q)$(CC) $(BASE_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIB_LIBS) $(BASE_LIBS)
+	$(Q)$(CC) $(BASE_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(UNIT_LIBS_$*) $(LIB_LIBS) $(BASE_LIBS)
 
 # What follows may install packages first, so it begins anew once they are
 # there.  Tests find the programs in $DSUTILS_BIN.
