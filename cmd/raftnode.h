@@ -83,9 +83,10 @@ struct request {
 	bool session;
 };
 
-/* A read that waits for a round. */
+/* A read that waits for a round, behind so many of its writes. */
 struct waiting_read {
 	struct slot *slot;
+	size_t after;
 	size_t at, argc;	/* in round.args */
 };
 
@@ -95,7 +96,7 @@ struct round {
 	struct slot **writes;
 	size_t writes_cnt, writes_cap, answered;
 	struct waiting_read *reads;
-	size_t reads_cnt, reads_cap;
+	size_t reads_cnt, reads_cap, read_next;
 	struct buf args;
 	uint64_t origin;	/* 0: only reads, behind a barrier */
 };
@@ -192,6 +193,8 @@ struct node {
 	/* membership */
 	struct raft_change change;
 	struct slot *change_slot;
+	uint64_t learner;	/* added, to become a learner next; 0: none */
+	bool learner_ready;
 	struct raft_transfer transfer;
 	struct slot *transfer_slot;
 	uint64_t transfer_to;
@@ -266,5 +269,6 @@ void	forward_sweep(struct node *n);
 
 /* raftnode_member.c */
 void	member_command(struct node *n, const struct request *q);
+void	member_go_on(struct node *n);	/* the second half of an addition */
 
 #endif /* CMD_RAFTNODE_H */

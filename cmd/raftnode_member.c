@@ -43,7 +43,7 @@ member(const struct node *n, uint64_t id)
 	return NULL;
 }
 
-/* Heard of within two election timeouts. */
+/* Heard of within an election timeout. */
 static bool
 alive(const struct node *n, uint64_t id)
 {
@@ -55,7 +55,7 @@ alive(const struct node *n, uint64_t id)
 	for (i = 0; i < CLUSTER_NODES_MAX; i++)
 		if (n->peers[i].id == id)
 			return now - n->peers[i].heard_ns <
-			    2 * n->o.election_ms * 1000000;
+			    n->o.election_ms * 1000000;
 	return false;
 }
 
@@ -88,7 +88,13 @@ on_change(struct raft_change *req, int status)
 	struct slot *s = n->change_slot;
 	char text[160];
 
+	if (status == 0 && n->learner != 0) {
+		n->state_changed = true;	/* member_go_on() is next */
+		n->learner_ready = true;
+		return;
+	}
 	n->change_slot = NULL;
+	n->learner = 0;
 	if (s == NULL)
 		return;
 	if (status == 0) {
@@ -100,6 +106,27 @@ on_change(struct raft_change *req, int status)
 		    raft_strerror(status));
 		slot_error(s, text);
 	}
+}
+
+/* What was added replicates nothing yet: make it a learner. */
+void
+member_go_on(struct node *n)
+{
+	uint64_t id = n->learner;
+	struct slot *s = n->change_slot;
+
+	if (!n->learner_ready)
+		return;
+	n->learner_ready = false;
+	n->learner = 0;
+	memset(&n->change, 0, sizeof(n->change));
+	n->change.data = n;
+	if (raft_assign(&n->raft, &n->change, id, RAFT_STANDBY,
+	    on_change) == 0)
+		return;
+	n->change_slot = NULL;
+	if (s != NULL)
+		slot_error(s, "UNKNOWN added, not a learner yet; add it again");
 }
 
 static void
@@ -131,6 +158,7 @@ change(struct node *n, const struct request *q, uint64_t id)
 	}
 	memset(&n->change, 0, sizeof(n->change));
 	n->change.data = n;
+	n->learner = add && s == NULL ? id : 0;
 	(void)snprintf(address, sizeof(address), "n%llu",
 	    (unsigned long long)id);
 	if (remove)

@@ -450,6 +450,7 @@ node_raft_watch(struct node *n)
 	if (!n->state_changed || n->closing)
 		return;
 	n->state_changed = false;
+	member_go_on(n);
 	leader = node_leader(n);
 	if (n->raft.state == RAFT_UNAVAILABLE)
 		node_die(n, EX_SOFTWARE, raft_errmsg(&n->raft));
@@ -563,7 +564,8 @@ node_raft_start(struct node *n)
 			node_die(n, exit_status(errno), strerror(errno));
 	}
 	must(n, raft_start(&n->raft), "start");
-	n->last_state = n->raft.state;
+	/* A lone voter leads at once: that is news, too. */
+	n->last_state = RAFT_FOLLOWER;
 	n->last_term = raft_current_term(&n->raft);
 	n->state_changed = true;
 }

@@ -51,7 +51,7 @@ add_read(struct node *n, struct round *r, const struct request *q)
 		r->reads_cap = cap;
 	}
 	r->reads[r->reads_cnt++] = (struct waiting_read){ slot_new(q->conn),
-	    r->args.len, q->argc };
+	    r->writes_cnt, r->args.len, q->argc };
 	for (i = 0; i < q->argc; i++) {
 		le_put64(word, q->argv[i].len);
 		if (buf_put(&r->args, word, sizeof(word)) == -1 ||
@@ -95,7 +95,7 @@ round_add(struct node *n, const struct request *q, bool write)
 static void
 empty(struct round *r)
 {
-	r->writes_cnt = r->reads_cnt = r->answered = 0;
+	r->writes_cnt = r->reads_cnt = r->read_next = r->answered = 0;
 	r->args.len = 0;
 	r->origin = 0;
 	if (r->args.cap > NODE_ENTRY_BYTES)
@@ -104,6 +104,7 @@ empty(struct round *r)
 	r->batch.count = 0;
 }
 
+/* Those that came before the next write of the round. */
 static void
 answer_reads(struct node *n, struct round *r)
 {
@@ -111,7 +112,10 @@ answer_reads(struct node *n, struct round *r)
 	struct buf out = { 0 };
 	size_t i, j, at;
 
-	for (i = 0; i < r->reads_cnt; i++) {
+	for (; r->read_next < r->reads_cnt; r->read_next++) {
+		i = r->read_next;
+		if (r->reads[i].after > r->answered)
+			break;
 		at = r->reads[i].at;
 		for (j = 0; j < r->reads[i].argc; j++) {
 			argv[j].len = le_get64(r->args.data + at);
@@ -133,7 +137,7 @@ give_up(struct round *r, const char *writes, const char *reads)
 
 	for (i = r->answered; i < r->writes_cnt; i++)
 		slot_error(r->writes[i], writes);
-	for (i = 0; i < r->reads_cnt; i++)
+	for (i = r->read_next; i < r->reads_cnt; i++)
 		slot_error(r->reads[i].slot, reads);
 	empty(r);
 }
@@ -187,10 +191,13 @@ struct replies {
 static void
 one_reply(void *arg, const void *reply, size_t len)
 {
-	struct round *r = ((struct replies *)arg)->round;
+	struct replies *to = arg;
+	struct round *r = to->round;
 
-	if (r != NULL && r->answered < r->writes_cnt)
-		slot_reply(r->writes[r->answered++], reply, len);
+	if (r == NULL || r->answered >= r->writes_cnt)
+		return;
+	slot_reply(r->writes[r->answered++], reply, len);
+	answer_reads(to->node, r);
 }
 
 /* An entry is committed, here or elsewhere made. */
@@ -203,6 +210,8 @@ round_applied(struct node *n, const struct raft_buffer *entry)
 	if (n->flying != NULL && n->flying->origin != 0 &&
 	    n->flying->origin == origin)
 		to.round = n->flying;
+	if (to.round != NULL)
+		answer_reads(n, to.round);
 	if (fsm_apply(n->fsm, entry->base, entry->len, one_reply, &to) == -1)
 		node_die(n, EX_SOFTWARE, "a committed entry is not readable");
 	n->applied_something = true;

@@ -118,11 +118,13 @@ note(const struct client *c, int64_t start, const char *f, unsigned int key,
 
 	counts[o]++;
 	(void)pthread_mutex_lock(&out);
-	printf("%" PRId64 "\t", start);
+	printf("%" PRId64 ".%09" PRId64 "\t", start / 1000000000,
+	    start % 1000000000);
 	if (o == INFO)
 		printf("-");
 	else
-		printf("%" PRId64, end);
+		printf("%" PRId64 ".%09" PRId64, end / 1000000000,
+		    end % 1000000000);
 	printf("\tc%u\t%s\tk%u\t%s\t%s\t%s\n", c->id, f, key, argument, result,
 	    names[o]);
 	(void)pthread_mutex_unlock(&out);
