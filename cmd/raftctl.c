@@ -12,6 +12,7 @@
 #include "raftctl.h"
 
 #define WAIT_NS		(5 * NUM_NS_PER_S)
+#define TRY_NS		(2 * NUM_NS_PER_S)
 #define STATUS_MAX	255
 
 static const struct option options[] = {
@@ -210,7 +211,7 @@ find(const char *name)
 int
 main(int argc, char *argv[])
 {
-	static struct ctl c = { .wait_ns = WAIT_NS,
+	static struct ctl c = { .wait_ns = WAIT_NS, .try_ns = TRY_NS,
 	    .busy_status = EX_TEMPFAIL };
 	const struct verb *v;
 	const char *bad;

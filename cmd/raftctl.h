@@ -16,7 +16,7 @@ struct ctl {
 	const char *dir;
 	uint64_t id;		/* -i: only this node; 0: any */
 	const char *consistency;
-	int64_t wait_ns;
+	int64_t wait_ns, try_ns;	/* in all; for one answer */
 	bool quiet, verbose;
 
 	/* options of verbs */

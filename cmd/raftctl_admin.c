@@ -237,6 +237,7 @@ member_do(struct ctl *c, const char *verb, const char *id)
 	words_add(&w, verb);
 	if (id != NULL)
 		words_add(&w, id);
+	c->try_ns = c->wait_ns;		/* catching up takes its time */
 	r = ctl_read(c, &w);
 	ctl_check(r);
 	freeReplyObject(r);
@@ -313,12 +314,57 @@ ctl_member(struct ctl *c, int argc, char *argv[])
 	ctl_usage();
 }
 
+/* The node that leads and serves, or 0. */
+static uint64_t
+find_leader(struct ctl *c)
+{
+	uint64_t id = 0;
+	redisReply *r;
+	size_t i;
+
+	for (i = 0; i < c->nodes_cnt && id == 0; i++) {
+		r = info_of(c, c->nodes[i]);
+		if (r != NULL && is(r->str, "role", "leader") &&
+		    is(r->str, "serving", "1"))
+			id = c->nodes[i];
+		freeReplyObject(r);
+	}
+	return id;
+}
+
+/* The leader itself is asked, once; then we look who leads. */
 int
 ctl_transfer(struct ctl *c, int argc, char *argv[])
 {
+	struct mono deadline = mono_after(c->wait_ns);
+	uint64_t before = 0, now, to = 0;
+	redisReply *r = NULL;
+
 	if (argc > 1)
 		ctl_usage();
-	return member_do(c, "TRANSFER", argc == 1 ? argv[0] : NULL);
+	if (argc == 1 && cluster_parse_id(argv[0], &to) == -1)
+		errx(EX_USAGE, "%s: not a node", argv[0]);
+	c->id = 0;
+	ctl_find_nodes(c);
+	while ((before = find_leader(c)) == 0 && !mono_passed(deadline))
+		ctl_nap();
+	if (before == 0)
+		errx(EX_UNAVAILABLE, "there is no leader");
+	if (before == to)
+		return EX_OK;
+	if (ctl_connect(c, before, c->wait_ns))
+		r = argc == 1 ? redisCommand(c->ctx, "MEMBER TRANSFER %s",
+		    argv[0]) : redisCommand(c->ctx, "MEMBER TRANSFER");
+	if (r != NULL && !ctl_error_is(r, "UNKNOWN"))
+		ctl_check(r);
+	freeReplyObject(r);
+	do {
+		now = find_leader(c);
+		if (now != 0 && now != before && (to == 0 || now == to))
+			return EX_OK;
+		ctl_nap();
+	} while (!mono_passed(deadline));
+	errx(EX_UNKNOWN, "leadership was not handed over in time");
 }
 
 int

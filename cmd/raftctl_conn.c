@@ -23,7 +23,6 @@
 #include "raftctl.h"
 #include "sock.h"
 
-#define TRY_NS		INT64_C(2000000000)
 #define NAP_NS		INT64_C(20000000)
 
 void
@@ -223,10 +222,10 @@ ask(struct ctl *c, const struct words *w, bool write)
 	bool maybe = false;
 
 	for (;;) {
-		int64_t limit = c->wait_ns == 0 ? TRY_NS : mono_left_ns(
+		int64_t limit = c->wait_ns == 0 ? c->try_ns : mono_left_ns(
 		    deadline);
 
-		r = ctl_try(c, w, mono_after(limit), TRY_NS, &maybe);
+		r = ctl_try(c, w, mono_after(limit), c->try_ns, &maybe);
 		if (r != NULL && !ctl_error_is(r, "CLUSTERDOWN") &&
 		    !ctl_error_is(r, "BUSY") && !ctl_error_is(r, "UNKNOWN")) {
 			freeReplyObject(last);

@@ -148,6 +148,10 @@ change(struct node *n, const struct request *q, uint64_t id)
 		    "ERR it is not a member");
 		return;
 	}
+	if (promote && !alive(n, id)) {
+		conn_error(q->conn, "ERR the node does not answer");
+		return;
+	}
 	if (add && s == NULL && n->raft.configuration.n >= CLUSTER_NODES_MAX) {
 		conn_error(q->conn, "ERR too many members");
 		return;

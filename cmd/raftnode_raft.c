@@ -528,6 +528,7 @@ node_raft_init(struct node *n)
 	raft_set_snapshot_trailing(&n->raft, TRAILING);
 	raft_set_max_inflight_entries(&n->raft, INFLIGHT);
 	raft_set_install_snapshot_timeout(&n->raft, 10000);
+	raft_set_max_catch_up_round_duration(&n->raft, 2000);
 }
 
 /* The configuration that init wrote down becomes the log's first entry. */
