@@ -3,6 +3,7 @@
 #include <err.h>
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -197,6 +198,20 @@ parse(struct ctl *c, int argc, char *argv[])
 		one_option(c, ch);
 }
 
+/*
+ * A node that goes away must not end us; a reader of our output that goes away
+ * ends us as it would any filter.
+ */
+void
+ctl_stdout_failed(void)
+{
+	if (errno == EPIPE) {
+		(void)signal(SIGPIPE, SIG_DFL);
+		(void)raise(SIGPIPE);
+	}
+	err(EX_IOERR, "stdout");
+}
+
 static const struct verb *
 find(const char *name)
 {
@@ -217,6 +232,8 @@ main(int argc, char *argv[])
 	const char *bad;
 	int rc;
 
+	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		err(EX_OSERR, "signal");
 	parse(&c, argc, argv);
 	argc -= optind;
 	argv += optind;

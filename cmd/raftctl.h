@@ -88,6 +88,7 @@ int	ctl_member(struct ctl *c, int argc, char *argv[]);
 int	ctl_transfer(struct ctl *c, int argc, char *argv[]);
 int	ctl_snapshot(struct ctl *c, int argc, char *argv[]);
 _Noreturn void	ctl_usage(void);
+_Noreturn void	ctl_stdout_failed(void);
 
 /* raftctl_guard.c: run a command while a lease is good */
 struct lease;

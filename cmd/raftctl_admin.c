@@ -201,7 +201,7 @@ ctl_status(struct ctl *c, int argc, char *argv[])
 		rc = print_quorum(c, &v, best);
 	}
 	if (fflush(stdout) == EOF)
-		err(EX_IOERR, "stdout");
+		ctl_stdout_failed();
 	for (i = 0; i < c->nodes_cnt; i++)
 		freeReplyObject(v.info[i]);
 	return rc;
@@ -259,7 +259,7 @@ member_list(struct ctl *c)
 		printf("%s\t%s\n", r->element[i]->element[0]->str,
 		    r->element[i]->element[1]->str);
 	if (fflush(stdout) == EOF)
-		err(EX_IOERR, "stdout");
+		ctl_stdout_failed();
 	freeReplyObject(r);
 	return EX_OK;
 }

@@ -178,6 +178,7 @@ become(struct lease *l, char *argv[], const sigset_t *mask, bool terminal)
 		(void)tcsetpgrp(STDIN_FILENO, getpid());
 		(void)signal(SIGTTOU, SIG_DFL);
 	}
+	(void)signal(SIGPIPE, SIG_DFL);
 	(void)sigprocmask(SIG_SETMASK, mask, NULL);
 	(void)execvp(argv[0], argv);
 	warn("%s", argv[0]);

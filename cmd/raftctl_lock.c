@@ -282,7 +282,7 @@ list_locks(struct ctl *c)
 	for (i = 0; i < r->elements; i++)
 		print_lock(r->element[i]);
 	if (fflush(stdout) == EOF)
-		err(EX_IOERR, "stdout");
+		ctl_stdout_failed();
 	rc = r->elements > 0 ? EX_OK : EX_NO;
 	freeReplyObject(r);
 	return rc;
@@ -304,7 +304,7 @@ show_elected(struct ctl *c, const char *name)
 		rc = EX_OK;
 	}
 	if (fflush(stdout) == EOF)
-		err(EX_IOERR, "stdout");
+		ctl_stdout_failed();
 	freeReplyObject(r);
 	return rc;
 }

@@ -23,14 +23,14 @@ static void
 out(const void *data, size_t len)
 {
 	if (fwrite(data, 1, len, stdout) != len)
-		err(EX_IOERR, "stdout");
+		ctl_stdout_failed();
 }
 
 static void
 flush(void)
 {
 	if (fflush(stdout) == EOF)
-		err(EX_IOERR, "stdout");
+		ctl_stdout_failed();
 }
 
 /*
