@@ -19,6 +19,7 @@
 #include "exits.h"
 #include "log.h"
 #include "raftnode.h"
+#include "raftnode_guard.h"
 
 #define SEGMENT_SIZE	(4U << 20)
 #define SNAPSHOT_BYTES	(UINT64_C(32) << 20)
@@ -280,6 +281,7 @@ io_recv(struct raft_io *io, struct raft_message *message)
 	struct node *n = node_of(io);
 
 	peer_of(n, message->server_id)->heard_ns = mono_now().ns;
+	guard_entries(&n->raft, message);
 	real_recv(io, message);
 }
 

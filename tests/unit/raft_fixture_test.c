@@ -15,6 +15,8 @@
 #include <raft.h>
 #include <raft/fixture.h>
 
+/* The very guard that the node uses. */
+#include "../../cmd/raftnode_guard.c"
 #include "crc.h"
 #include "fsm.h"
 #include "tap.h"
@@ -25,6 +27,7 @@
 
 struct sim_node {
 	struct raft_fsm raft_fsm;
+	struct raft_tracer tracer;
 	struct fsm *fsm;
 	unsigned int i;
 	raft_index commit;
@@ -97,13 +100,31 @@ on_trace(struct raft_tracer *t, int type, const void *info)
 {
 	const struct raft_tracer_info *i = info;
 
-	(void)t;
 	if (type == RAFT_TRACER_DIAGNOSTIC && getenv("RAFT_TRACE") != NULL)
-		fprintf(stderr, "[%4llu] %s\n", raft_fixture_time(&fx),
+		fprintf(stderr, "[%4llu] %u: %s\n", raft_fixture_time(&fx),
+		    ((struct sim_node *)t->impl)->i + 1,
 		    i->diagnostic.message);
 }
 
-static struct raft_tracer silent = { .version = 2, .emit = on_trace };
+/* All messages pass the guard, as in the node. */
+static int (*real_start)(struct raft_io *, unsigned int, raft_io_tick_cb,
+    raft_io_recv_cb);
+static raft_io_recv_cb real_recv;
+
+static void
+guarded_recv(struct raft_io *io, struct raft_message *message)
+{
+	guard_entries(io->data, message);
+	real_recv(io, message);
+}
+
+static int
+guarded_start(struct raft_io *io, unsigned int ms, raft_io_tick_cb tick,
+    raft_io_recv_cb recv)
+{
+	real_recv = recv;
+	return real_start(io, ms, tick, guarded_recv);
+}
 
 /* --- a cluster ------------------------------------------------------------------- */
 
@@ -136,8 +157,16 @@ begin(unsigned int cnt, bool pre_vote)
 		tap_bail("bootstrap");
 	raft_configuration_close(&conf);
 	for (i = 0; i < cnt; i++) {
-		raft_fixture_get(&fx, i)->tracer = &silent;
+		nodes[i].tracer = (struct raft_tracer){ .impl = &nodes[i],
+		    .version = 2, .emit = on_trace };
+		raft_fixture_get(&fx, i)->tracer = &nodes[i].tracer;
 		raft_set_pre_vote(raft_fixture_get(&fx, i), pre_vote);
+	}
+	for (i = 0; i < cnt; i++) {
+		struct raft_io *io = raft_fixture_get(&fx, i)->io;
+
+		real_start = io->start;
+		io->start = guarded_start;
 	}
 	if (raft_fixture_start(&fx) != 0)
 		tap_bail("start");
