@@ -14,6 +14,7 @@
 
 #include <raft.h>
 #include <raft/fixture.h>
+#include <sys/wait.h>
 
 /* The very guard that the node uses. */
 #include "../../cmd/raftnode_guard.c"
@@ -24,6 +25,11 @@
 #define NODES_MAX	5
 #define INDEX_MAX	20000
 #define WRITES_MAX	4000
+#ifdef __SANITIZE_ADDRESS__
+#define SNAPSHOTS	100000
+#else
+#define SNAPSHOTS	10
+#endif
 
 struct sim_node {
 	struct raft_fsm raft_fsm;
@@ -647,7 +653,7 @@ test_random(uint64_t seed)
 	begin(below(2) == 0 ? 3 : 5, below(4) != 0);
 	for (i = 0; i < nodes_cnt; i++)
 		raft_set_snapshot_threshold(raft_fixture_get(&fx, i),
-		    10 + below(100));
+		    SNAPSHOTS + below(100));
 	for (i = 0; i < nodes_cnt; i++)
 		raft_set_snapshot_trailing(raft_fixture_get(&fx, i),
 		    2 + below(20));
@@ -664,11 +670,49 @@ test_random(uint64_t seed)
 		check_acked();
 }
 
+/*
+ * One seed in a process of its own: a crash is a failure like any other.  What
+ * it found comes back through a pipe.  raft_fixture_close() is not called: the
+ * fixture's own disk reads beyond its end when a log is cut after a snapshot
+ * (libraft 0.22.1), which is also why there are no snapshots under ASan.
+ */
+struct verdict {
+	unsigned int writes, acked;
+	char broken[80];
+};
+
+static void
+run_seed(uint64_t seed, struct verdict *v)
+{
+	int fd[2], status;
+	pid_t pid;
+
+	memset(v, 0, sizeof(*v));
+	(void)fflush(stdout);
+	if (pipe(fd) == -1 || (pid = fork()) == -1)
+		tap_bail("fork");
+	if (pid == 0) {
+		test_random(seed);
+		v->writes = writes_cnt;
+		v->acked = acked_cnt;
+		(void)strlcpy(v->broken, broken == NULL ? "" : broken,
+		    sizeof(v->broken));
+		_exit(write(fd[1], v, sizeof(*v)) != (ssize_t)sizeof(*v));
+	}
+	(void)close(fd[1]);
+	if (read(fd[0], v, sizeof(*v)) != (ssize_t)sizeof(*v))
+		(void)strlcpy(v->broken, "crashed", sizeof(v->broken));
+	(void)close(fd[0]);
+	if (waitpid(pid, &status, 0) != pid || status != 0)
+		(void)strlcpy(v->broken, "crashed", sizeof(v->broken));
+}
+
 int
 main(void)
 {
 	const char *one = getenv("RAFT_SEED"), *many = getenv("RAFT_SEEDS");
 	uint64_t first = 1, cnt = 100, seed, writes_all = 0, acked_all = 0;
+	struct verdict v;
 
 	if (many != NULL)
 		cnt = strtoull(many, NULL, 10);
@@ -682,16 +726,14 @@ main(void)
 		test_stuck();
 	}
 	for (seed = first; seed < first + cnt; seed++) {
-		test_random(seed);
-		writes_all += writes_cnt;
-		acked_all += acked_cnt;
-		if (broken != NULL)
-			printf("# seed %" PRIu64 ": %s; again with "
-			    "RAFT_SEED=%" PRIu64 " %s\n", seed, broken, seed,
-			    "raft_fixture_test");
-		if (broken != NULL)
-			ok(false, "random: seed %" PRIu64, seed);
-		end();
+		run_seed(seed, &v);
+		writes_all += v.writes;
+		acked_all += v.acked;
+		if (v.broken[0] == '\0')
+			continue;
+		printf("# seed %" PRIu64 ": %s; again with RAFT_SEED=%" PRIu64
+		    " raft_fixture_test\n", seed, v.broken, seed);
+		ok(false, "random: seed %" PRIu64, seed);
 	}
 	ok(acked_all > 0, "random: %" PRIu64 " seeds from %" PRIu64 ", %" PRIu64
 	    " writes, %" PRIu64 " acknowledged", cnt, first, writes_all,
