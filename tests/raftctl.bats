@@ -242,7 +242,7 @@ newline!'
 		raftctl -W 30 lock l sh -c '
 		    mkdir held || echo two holders >>wrong
 		    echo $RAFT_LOCK_TOKEN >>tokens
-		    sleep 0.05; rmdir held' 3>&- &
+		    s=0.05; sleep $s; rmdir held' 3>&- &
 		pids+=($!)
 	done
 	wait "${pids[@]}"
@@ -274,7 +274,7 @@ newline!'
 @test "lock: signals reach the command" {
 	cluster 3
 	spawn raftctl lock l sh -c 'trap "echo usr1" USR1
-	    trap "echo term; exit 5" TERM; echo held; while :; do sleep 0.02; done'
+	    trap "echo term; exit 5" TERM; echo held; s=0.02; while :; do sleep $s; done'
 	wait_until 5 grep -qx held "$spawn_out"
 	kill -USR1 "$spawned"
 	wait_until 5 grep -qx usr1 "$spawn_out"
@@ -299,7 +299,7 @@ newline!'
 @test "lock: lost while running: the command is ended in time, 79" {
 	cluster 3
 	spawn raftctl lock -t 2s l sh -c 'trap "echo term" TERM; echo held
-	    while :; do sleep 0.02; done'
+	    s=0.02; while :; do sleep $s; done'
 	wait_until 5 grep -qx held "$spawn_out"
 	kill_all
 	wait_status 79
@@ -310,7 +310,7 @@ newline!'
 @test "lock: renewals go on while the leader changes" {
 	local l
 	cluster 3
-	spawn raftctl lock -t 3s l sh -c 'echo held; sleep 4; echo done'
+	spawn raftctl lock -t 3s l sh -c 'echo held; s=4; sleep $s; echo done'
 	wait_until 5 grep -qx held "$spawn_out"
 	l=$(leader)
 	node_kill KILL "${l#n}"
@@ -331,7 +331,7 @@ newline!'
 }
 
 @test "lock: a guardian ends the command when raftctl sleeps" {
-	local pid start
+	local pid
 	cluster 3
 	spawn raftctl lock -t 2s l sh -c 'echo $$; exec sleep 60'
 	wait_until 5 grep -q . "$spawn_out"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# shellcheck disable=SC2154	# bats sets status, output, stderr
+# shellcheck disable=SC2034,SC2154	# for raft.bash; bats sets the others
 # raftnode with real processes: protocol, refusals, faults, limits.
 
 bats_require_minimum_version 1.8.0
@@ -222,7 +222,7 @@ write_soon() { raftctl -W 1.5 put soon "$RANDOM"; }
 }
 
 @test "raftnode: the isolated leader refuses, the others go on" {
-	local l old
+	local l
 	cluster_links 3
 	l=$(leader)
 	partsim -q isolate "$l"
@@ -493,7 +493,7 @@ nap_ms() {
 	perl -MIO::Socket::UNIX -e '
 	    my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die;
 	    $SIG{PIPE} = "IGNORE"; syswrite($s, "GET big\r\n" x 1000);
-	    open(my $f, ">", "asked"); close $f; sleep 60' \
+	    open(my $f, ">", "asked"); close $f; select(undef, undef, undef, 60)' \
 	    "$RAFT_DIR/n1/client" 3>&- &
 	spawn_pids+=($!)
 	wait_until 5 test -e asked
