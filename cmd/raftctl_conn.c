@@ -252,7 +252,7 @@ ctl_read(struct ctl *c, const struct words *w)
 redisReply *
 ctl_write(struct ctl *c, const struct words *w)
 {
-	static struct words all;
+	struct words all = { 0 };
 	uint64_t bytes;
 	char seq[24];
 	int i;
@@ -263,7 +263,6 @@ ctl_write(struct ctl *c, const struct words *w)
 		(void)snprintf(c->client, sizeof(c->client),
 		    "raftctl-%016" PRIx64, bytes);
 	}
-	all.cnt = 0;
 	words_add(&all, "REQ");
 	words_add(&all, c->client);
 	words_add_int(&all, seq, sizeof(seq), (int64_t)++c->seq);

@@ -167,9 +167,11 @@ guest_leave(struct guest *g)
 static void
 guest_refuse(struct guest *g, const char *why)
 {
+	uv_pipe_t *pipe = g->pipe;
+
 	log_warn("peer_refused why=%s", why);
-	uv_close((uv_handle_t *)g->pipe, (uv_close_cb)raft_free);
 	guest_leave(g);
+	uv_close((uv_handle_t *)pipe, (uv_close_cb)raft_free);
 }
 
 static void
@@ -341,9 +343,9 @@ peer_init(struct node *n)
 void
 peer_stop(struct node *n)
 {
-	struct guest *g;
+	struct guest *g, *next;
 
 	(void)n;
-	while ((g = LIST_FIRST(&guests)) != NULL)
+	LIST_FOREACH_SAFE(g, &guests, entry, next)
 		guest_refuse(g, "closing");
 }
