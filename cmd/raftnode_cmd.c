@@ -78,12 +78,11 @@ read_here(const struct request *q)
 static void
 do_read(struct node *n, const struct request *q)
 {
-	if (q->consistency == READ_STALE)
+	if (q->consistency == READ_STALE ||
+	    (q->consistency == READ_LEADER && n->serving))
 		read_here(q);
 	else if (!node_is_leader(n))
 		forward_request(n, q, false);
-	else if (q->consistency == READ_LEADER && n->serving)
-		read_here(q);
 	else
 		round_add(n, q, false);
 }

@@ -101,3 +101,11 @@ load_judge() {
 	run -0 lincheck -m cas-register -W 20 "$history"
 	assert_match "$output" '^linearizable'
 }
+
+# The N-th example of a page, as a script.
+example() {
+	awk -v want="$2" '/^\.Bd/ { n++; on = n == want; next } /^\.Ed/ { on = 0 }
+	    on { gsub(/\\e/, "\\"); gsub(/\\\(aq/, "\047"); print }' \
+	    < <(sed -n '/^\.Sh EXAMPLES/,/^\.Sh DIAG/p' \
+	    "$BATS_TEST_DIRNAME/../man/$1")
+}

@@ -474,3 +474,20 @@ z!'
 	run -65 raftctl propose -0 < <(printf 'a\0'; tr '\0' x <big)
 	assert_match "$stderr" 'proposed'
 }
+
+# --- the page -------------------------------------------------------------------------------
+
+@test "raftctl: the examples of the page" {
+	cluster 3
+	example raftctl.1 1 >count
+	for _ in 1 2 3; do bash count || :; done
+	assert_eq "$(raftctl get count)" 3
+	example raftctl.1 2 >backup
+	run -0 bash backup
+	[ -n "$(raftctl get last-backup)" ]
+	printf '#!/bin/sh\necho mailing\n' >mailer
+	chmod +x mailer
+	example raftctl.1 3 >service
+	run -0 bash service
+	assert_eq "$output" mailing
+}

@@ -536,3 +536,16 @@ nap_ms() {
 	wait_until 10 agreed
 	assert_eq "$(raftctl get b)" 1
 }
+
+@test "raftnode: the examples of the page" {
+	export PATH=$peers:$PATH
+	{
+		example raftnode.8 1 | sed "s|/tmp/cluster|$RAFT_DIR|"
+		example raftnode.8 2
+		echo 'kill $(jobs -p) 2>/dev/null; wait'
+	} >script
+	run -0 bash script
+	assert_match "$output" 'hello'
+	assert_match "$output" '3 voters, a majority is 2, 2 answer'
+	assert_match "$output" 'OK$'
+}
