@@ -402,6 +402,7 @@ main(int argc, char *argv[])
 		err(EX_OSERR, NULL);
 	round_init(n);
 	forward_init(n);
+	confirm_init(n);
 	n->client_fd = open_socket(n, "client");
 	n->peer_fd = open_socket(n, "raft");
 	start_loop(n);

@@ -98,7 +98,7 @@ struct round {
 	struct waiting_read *reads;
 	size_t reads_cnt, reads_cap, read_next;
 	struct buf args;
-	uint64_t origin;	/* 0: only reads, behind a barrier */
+	uint64_t origin;	/* 0: only reads, behind a confirmation */
 };
 
 struct forward {
@@ -253,6 +253,15 @@ void	round_submit(struct node *n);
 void	round_applied(struct node *n, const struct raft_buffer *entry);
 void	round_lost(struct node *n);	/* no longer leader */
 void	round_due(struct node *n);
+
+void	round_confirmed(struct node *n);	/* still the leader */
+
+/* raftnode_confirm.c */
+void	confirm_init(struct node *n);
+void	confirm_begin(struct node *n);
+void	confirm_end(void);
+void	confirm_answer(struct node *n, uint64_t term, uint64_t number,
+	    struct buf *out);
 
 /* raftnode_park.c */
 void	park_add(struct node *n, const struct request *q);

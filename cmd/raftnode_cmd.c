@@ -312,12 +312,25 @@ do_req(struct conn *c, const struct resp_arg *argv, size_t argc)
 	run(c->node, &q);
 }
 
-/* FWD consistency client seq command..., from another node */
+/*
+ * From another node: FWD consistency client seq command..., or CONFIRM term
+ * number.
+ */
 static void
 do_forwarded(struct conn *c, const struct resp_arg *argv, size_t argc)
 {
 	struct request q = { .conn = c };
+	uint64_t term, question;
+	struct buf b = { 0 };
 
+	if (argc == 3 && word(&argv[0], "CONFIRM") &&
+	    number(&argv[1], UINT64_MAX, &term) &&
+	    number(&argv[2], INT64_MAX, &question)) {
+		confirm_answer(c->node, term, question, &b);
+		conn_reply(c, b.data, b.len);
+		buf_release(&b);
+		return;
+	}
 	if (argc < 5 || !word(&argv[0], "FWD") ||
 	    !consistency(&argv[1], &q.consistency) ||
 	    argv[2].len > FSM_CLIENT_MAX ||

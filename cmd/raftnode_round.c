@@ -1,8 +1,8 @@
 /*
  * raftnode_round: group commit.  Commands that have come go through the log as
  * one entry, one entry at a time; those that come meanwhile make up the next.
- * Reads wait for the entry that is submitted after they came, or for a barrier
- * when there is nothing to write: once it is applied, this node was still the
+ * Reads wait for the entry that is submitted after they came, or for the voters'
+ * confirmation when there is nothing to write: then this node was still the
  * leader after they came, and all that was acknowledged before is in the state.
  */
 
@@ -149,23 +149,17 @@ unknown(struct round *r)
 	    "CLUSTERDOWN leadership was lost");
 }
 
-/* Reads behind a barrier: nothing was applied that could have told. */
-static void
-on_barrier(struct raft_barrier *req, int status)
+/* A round of reads only; its turn in the loop goes on to submit the next. */
+void
+round_confirmed(struct node *n)
 {
-	struct node *n = req->data;
 	struct round *r = n->flying;
 
-	free(req);
-	if (r == NULL)
+	if (r == NULL || r->origin != 0)
 		return;
 	n->flying = NULL;
-	if (status == 0) {
-		answer_reads(n, r);
-		empty(r);
-	} else {
-		unknown(r);
-	}
+	answer_reads(n, r);
+	empty(r);
 }
 
 static void
@@ -247,21 +241,6 @@ submit_entry(struct node *n, struct round *r)
 	return rv;
 }
 
-static int
-submit_barrier(struct node *n)
-{
-	struct raft_barrier *req = calloc(1, sizeof(*req));
-	int rv;
-
-	if (req == NULL)
-		fail(n);
-	req->data = n;
-	rv = raft_barrier(&n->raft, req, on_barrier);
-	if (rv != 0)
-		free(req);
-	return rv;
-}
-
 void
 round_submit(struct node *n)
 {
@@ -278,7 +257,8 @@ round_submit(struct node *n)
 		n->tick_wanted = false;
 		rv = submit_entry(n, r);
 	} else {
-		rv = submit_barrier(n);
+		confirm_begin(n);
+		rv = 0;
 	}
 	if (rv == 0)
 		return;
@@ -295,6 +275,13 @@ round_submit(struct node *n)
 void
 round_lost(struct node *n)
 {
+	struct round *r = n->flying;
+
+	confirm_end();
+	if (r != NULL && r->origin == 0) {
+		n->flying = NULL;
+		unknown(r);
+	}
 	give_up(n->next, "CLUSTERDOWN leadership was lost",
 	    "CLUSTERDOWN leadership was lost");
 	n->tick_wanted = false;
