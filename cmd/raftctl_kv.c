@@ -218,12 +218,14 @@ ctl_list(struct ctl *c, int argc, char *argv[])
 {
 	char *after = NULL;
 	size_t after_len = 0;
-	bool any = false;
+	bool any = false, more;
 
 	if (argc > 1)
 		ctl_usage();
-	while (list_page(c, argc == 1 ? argv[0] : "", &after, &after_len, &any))
-		continue;
+	do
+		more = list_page(c, argc == 1 ? argv[0] : "", &after,
+		    &after_len, &any);
+	while (more);
 	flush();
 	free(after);
 	return any ? EX_OK : EX_NO;

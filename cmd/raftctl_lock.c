@@ -110,7 +110,7 @@ check_caught(struct claim *cl)
 		return;
 	withdraw(cl);
 	catch(SIG_DFL);
-	(void)raise(sig);
+	(void)kill(getpid(), sig);
 	exit(128 + sig);
 }
 

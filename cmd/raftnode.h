@@ -113,7 +113,7 @@ struct link {
 	uv_pipe_t *pipe;	/* NULL: not connected */
 	uint64_t to;
 	struct buf in, out;
-	STAILQ_HEAD(, forward) sent;
+	STAILQ_HEAD(forward_list, forward) sent;
 	size_t sent_cnt;
 	bool dirty;
 };
@@ -175,9 +175,9 @@ struct node {
 	int64_t due_at;
 
 	/* clients */
-	LIST_HEAD(, conn) conns;
-	TAILQ_HEAD(, conn) dirty, stopped;
-	LIST_HEAD(, park) parks;
+	LIST_HEAD(conn_set, conn) conns;
+	TAILQ_HEAD(conn_list, conn) dirty, stopped;
+	LIST_HEAD(park_set, park) parks;
 	size_t conns_cnt, parks_cnt;
 	uint64_t out_bytes, next_conn, commands;
 	bool applied_something;

@@ -15,6 +15,7 @@
 #include "sock.h"
 
 #define READ_SIZE	65536
+#define KEEP_SIZE	((size_t)262144)	/* an empty buffer of more is freed */
 #define OUT_SLOW	(UINT64_C(1) << 20)	/* unwritten: read no more */
 
 static void	read_on(struct conn *c);
@@ -179,7 +180,7 @@ flush(struct conn *c)
 		}
 		return;
 	}
-	if (c->out.cap > 4 * READ_SIZE)
+	if (c->out.cap > KEEP_SIZE)
 		buf_release(&c->out);
 	if (c->ending && c->slots_cnt == 0)
 		conn_close(c);
@@ -253,7 +254,7 @@ consume(struct conn *c)
 	if (c->closing)
 		return;
 	buf_drop(&c->in, used);
-	if (c->in.len == 0 && c->in.cap > 4 * READ_SIZE)
+	if (c->in.len == 0 && c->in.cap > KEEP_SIZE)
 		buf_release(&c->in);
 }
 

@@ -43,19 +43,22 @@ struct attempt {
 	LIST_ENTRY(attempt) entry;
 };
 
-static LIST_HEAD(, guest) guests = LIST_HEAD_INITIALIZER(guests);
-static LIST_HEAD(, attempt) attempts = LIST_HEAD_INITIALIZER(attempts);
+static LIST_HEAD(guest_set, guest) guests = LIST_HEAD_INITIALIZER(guests);
+static LIST_HEAD(attempt_set, attempt) attempts = LIST_HEAD_INITIALIZER(attempts);
 static size_t guests_cnt;
 static raft_uv_accept_cb accept_cb;
 static raft_uv_transport_close_cb close_cb;
 
 /* --- connecting --------------------------------------------------------------- */
 
+static const unsigned char magic[8] = { 'R', 'A', 'F', 'T', 'N', 'O', 'D',
+	'E' };
+
 static void
 put_hello(const struct node *n, uint64_t to, int kind,
     unsigned char hello[HELLO_LEN])
 {
-	memcpy(hello, "RAFTNODE", 8);
+	memcpy(hello, magic, sizeof(magic));
 	le_put32(hello + 8, HELLO_VERSION);
 	le_put32(hello + 12, (uint32_t)kind);
 	memcpy(hello + 16, n->cluster_id, 16);
@@ -183,7 +186,7 @@ guest_welcome(struct guest *g)
 	uint64_t from = le_get64(h + 32);
 	char address[32];
 
-	if (memcmp(h, "RAFTNODE", 8) != 0) {
+	if (memcmp(h, magic, sizeof(magic)) != 0) {
 		guest_refuse(g, "not_a_node");
 	} else if (le_get32(h + 8) != HELLO_VERSION) {
 		guest_refuse(g, "other_version");

@@ -206,7 +206,7 @@ struct sending {
 };
 
 /* Messages that were not sent: told on the next turn, as if they had been. */
-static STAILQ_HEAD(, sending) dropped = STAILQ_HEAD_INITIALIZER(dropped);
+static STAILQ_HEAD(sending_list, sending) dropped = STAILQ_HEAD_INITIALIZER(dropped);
 
 static struct peer *
 peer_of(struct node *n, uint64_t id)

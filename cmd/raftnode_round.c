@@ -68,6 +68,7 @@ add_write(struct node *n, struct round *r, const struct request *q)
 
 	if (r->writes_cnt == r->writes_cap) {
 		cap = r->writes_cap == 0 ? 64 : r->writes_cap * 2;
+		/* NOLINTNEXTLINE(bugprone-sizeof-expression): pointers */
 		p = reallocarray(r->writes, cap, sizeof(*r->writes));
 		if (p == NULL)
 			fail(n);

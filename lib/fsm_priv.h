@@ -67,7 +67,7 @@ struct member {
 struct lock_name {
 	RB_ENTRY(lock_name) node;
 	struct blob *name;
-	TAILQ_HEAD(, member) members;
+	TAILQ_HEAD(member_list, member) members;
 };
 
 RB_HEAD(lock_tree, lock_name);

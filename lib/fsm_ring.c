@@ -1,5 +1,6 @@
 /* fsm_ring: the last items of a numbered sequence: history, and records. */
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 struct item *
 ring_at(const struct ring *r, size_t i)
 {
+	assert(r->cap > 0);
 	return &r->items[(r->head + i) % r->cap];
 }
 

@@ -55,6 +55,7 @@ raftctl_info() {
 # Bytes to a node's client socket and what it answers until it hangs up.
 talk() {
 	perl -MIO::Socket::UNIX -e '
+	    $SIG{PIPE} = "IGNORE";
 	    my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or exit 69;
 	    local $/; my $in = <STDIN>; print $s $in; $s->flush;
 	    shutdown($s, 1); print <$s>' "$RAFT_DIR/n$1/client" 2>/dev/null

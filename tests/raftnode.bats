@@ -440,6 +440,8 @@ nap_ms() {
 	raftctl put a 1
 	run -0 raftctl snapshot
 	wait_until 5 grep -q snapshot_taken "${node_err[1]}"
+	written() { compgen -G 'raft/n1/data/log/snapshot-*.meta'; }
+	wait_until 5 written
 	node_kill KILL 1
 	node_start 1
 	grep -q snapshot_restored "${node_err[1]}"
