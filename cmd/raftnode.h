@@ -211,7 +211,8 @@ bool	node_is_leader(const struct node *n);
 int64_t	node_latency_p99(const struct node *n);
 void	node_snapshot_now(struct node *n);
 void	node_disk_check(struct node *n);
-_Noreturn void	node_die(struct node *n, int status, const char *why);
+void	node_die(struct node *n, int status, const char *why)
+	    __attribute__((noreturn));
 
 /* raftnode_trace.c */
 void	node_trace(struct raft_tracer *t, int type, const void *info);

@@ -319,7 +319,8 @@ conn_resume_all(struct node *n)
 {
 	struct conn *c, *next;
 
-	TAILQ_FOREACH_SAFE(c, &n->stopped, stopped_entry, next) {
+	for (c = TAILQ_FIRST(&n->stopped); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, stopped_entry);
 		if (must_stop(c))
 			continue;
 		TAILQ_REMOVE(&n->stopped, c, stopped_entry);

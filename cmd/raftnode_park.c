@@ -97,8 +97,10 @@ park_look(struct node *n)
 {
 	struct park *p, *next;
 
-	LIST_FOREACH_SAFE(p, &n->parks, entry, next)
+	for (p = LIST_FIRST(&n->parks); p != NULL; p = next) {
+		next = LIST_NEXT(p, entry);
 		(void)look(p, false);
+	}
 }
 
 static void
@@ -113,7 +115,8 @@ park_leave(struct node *n, const struct slot *s)
 {
 	struct park *p, *next;
 
-	LIST_FOREACH_SAFE(p, &n->parks, entry, next) {
+	for (p = LIST_FIRST(&n->parks); p != NULL; p = next) {
+		next = LIST_NEXT(p, entry);
 		if (p->slot == s) {
 			abandon(p);
 			return;
@@ -126,7 +129,9 @@ park_leave_all(struct node *n, const struct conn *c)
 {
 	struct park *p, *next;
 
-	LIST_FOREACH_SAFE(p, &n->parks, entry, next)
+	for (p = LIST_FIRST(&n->parks); p != NULL; p = next) {
+		next = LIST_NEXT(p, entry);
 		if (p->slot->conn == c)
 			abandon(p);
+	}
 }

@@ -279,9 +279,11 @@ peer_sweep(struct node *n)
 	int64_t now = mono_now().ns;
 
 	(void)n;
-	LIST_FOREACH_SAFE(g, &guests, entry, next)
+	for (g = LIST_FIRST(&guests); g != NULL; g = next) {
+		next = LIST_NEXT(g, entry);
 		if (now - g->since_ns > HELLO_MS * INT64_C(1000000))
 			guest_refuse(g, "silent");
+	}
 }
 
 /* --- the transport ------------------------------------------------------------------ */
@@ -349,6 +351,8 @@ peer_stop(struct node *n)
 	struct guest *g, *next;
 
 	(void)n;
-	LIST_FOREACH_SAFE(g, &guests, entry, next)
+	for (g = LIST_FIRST(&guests); g != NULL; g = next) {
+		next = LIST_NEXT(g, entry);
 		guest_refuse(g, "closing");
+	}
 }

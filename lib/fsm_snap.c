@@ -57,6 +57,7 @@ save_locks(struct fsm *f, struct buf *b)
 	for (l = lock_first(f); l != NULL; l = lock_next(l)) {
 		TAILQ_FOREACH(m, &l->members, entry) {
 			(void)put_blob(f, b, l->name);
+			/* cppcheck-suppress uninitvar; TAILQ_FOREACH sets it */
 			(void)put_blob(f, b, m->owner);
 			(void)put_blob(f, b, m->value);
 			(void)put64(f, b, m->token);
@@ -88,6 +89,7 @@ save_sessions(struct fsm *f, struct buf *b)
 	const struct session *s;
 
 	TAILQ_FOREACH(s, &f->used, used) {
+		/* cppcheck-suppress uninitvar; TAILQ_FOREACH sets it */
 		(void)put_blob(f, b, s->client);
 		(void)put_blob(f, b, s->reply);
 		(void)put64(f, b, s->seq);
