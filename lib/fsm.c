@@ -165,6 +165,7 @@ due_cmp(const struct due *a, const struct due *b)
 	return blob_cmp(a->sub, b->sub);
 }
 
+/* cppcheck-suppress unknownMacro */
 TREE(due_tree, due, node, due_cmp)
 
 void

@@ -11,6 +11,7 @@ key_cmp(const struct key *a, const struct key *b)
 	return blob_cmp(a->name, b->name);
 }
 
+/* cppcheck-suppress unknownMacro */
 TREE(key_tree, key, node, key_cmp)
 
 /* Compare as blob_cmp() does, without making a blob. */

@@ -15,6 +15,7 @@ lock_cmp(const struct lock_name *a, const struct lock_name *b)
 	return blob_cmp(a->name, b->name);
 }
 
+/* cppcheck-suppress unknownMacro */
 TREE(lock_tree, lock_name, node, lock_cmp)
 
 static bool

@@ -11,6 +11,7 @@ session_cmp(const struct session *a, const struct session *b)
 	return blob_cmp(a->client, b->client);
 }
 
+/* cppcheck-suppress unknownMacro */
 TREE(session_tree, session, node, session_cmp)
 
 struct session *
