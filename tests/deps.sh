@@ -39,6 +39,9 @@ packages() {
 	lint	cppcheck	cppcheck
 	lint	mandoc		mandoc
 	lint	shellcheck	shellcheck
+	bench	go		golang-go
+	bench	-		golang-etcd-server-dev
+	bench	curl		curl
 	fuzz	clang		clang
 	fuzz	-		libclang-rt-dev
 	END
