@@ -115,7 +115,6 @@ struct link {
 	struct buf in, out;
 	STAILQ_HEAD(forward_list, forward) sent;
 	size_t sent_cnt;
-	bool dirty;
 };
 
 struct peer {
@@ -164,7 +163,6 @@ struct node {
 	int64_t latency_ns[LATENCIES];
 	uint64_t latency_cnt;
 	int64_t slow_told_ns;
-	uint64_t started_ns;
 
 	/* rounds */
 	struct round rounds[2];
