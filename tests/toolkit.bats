@@ -155,3 +155,16 @@ plain_prove() {
 	assert_match "$output" 'tells of -c'
 	assert_match "$output" 'tells of --all'
 }
+
+@test "toolkit: README's session is what happens" {
+	local want got
+	sed -n '/<!-- session: begin/,/<!-- session: end/{s/^    //p}' \
+	    "$REPO/README.md" >session
+	[ "$(grep -c '^\$ ' session)" -ge 5 ]
+	got=$(sed -n 's/^\$ //p' session | while IFS= read -r line; do
+		printf '$ %s\n' "$line"
+		bash -c "$line"
+	done)
+	want=$(cat session)
+	assert_eq "$got" "$want" session
+}
