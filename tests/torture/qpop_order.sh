@@ -42,7 +42,8 @@ for ((i = SRANDOM % 200; i > 0; i--)); do :; done
 case $((SRANDOM % 12)) in
 0)	over failed 1 ;;
 1)	over later 75 ;;
-2)	kill -KILL $PPID 2>/dev/null ;;	# the poison: it kills its consumer
+2)	# The poison: it kills its consumer, if that still is its parent.
+	[ "$(cat /proc/$PPID/comm)" != qpop ] || kill -KILL $PPID ;;
 esac
 over ok 0
 WORK
@@ -100,6 +101,28 @@ consumer() {	# slot dir
 	pids[$1]=$!
 }
 
+# What holds up what: every process of ours, its threads, the locks.
+show() {
+	local pid task
+	for pid in $(pgrep -f "qpop -f -q -P 2|work $1"); do
+		echo "$pid $(grep State "/proc/$pid/status") $(tr '\0' ' ' \
+		    <"/proc/$pid/cmdline")"
+		for task in /proc/"$pid"/task/*; do
+			echo "    $(cat "$task/wchan") $(cat "$task/syscall")"
+		done
+	done
+	cat /proc/locks
+} 2>/dev/null
+
+ended() {	# pid
+	local i
+	for ((i = 0; i < 1000; i++)); do
+		kill -0 "$1" 2>/dev/null || return 0
+		sleep 0.02
+	done
+	return 1
+}
+
 round() {
 	local dir=$1 c victim kills=0
 	mkdir "$dir"
@@ -108,7 +131,7 @@ round() {
 	done | qpush -K : "$dir/q" || return
 	for ((c = 0; c < consumers; c++)); do consumer "$c" "$dir"; done
 	until [ "$(qdepth "$dir/q")" = 0 ]; do
-		[ "$SECONDS" -lt $((end + 60)) ] || { echo "it hangs"; return 1; }
+		[ "$SECONDS" -lt $((end + 60)) ] || { echo "it hangs"; show "$dir"; return 1; }
 		victim=$((RANDOM % consumers))
 		case $((RANDOM % 4)) in
 		0)	kill -KILL "${pids[victim]}" 2>/dev/null ;;
@@ -124,15 +147,19 @@ round() {
 	done
 	kill -CONT "${pids[@]}" 2>/dev/null
 	kill -TERM "${pids[@]}" 2>/dev/null
+	for c in "${pids[@]}"; do
+		ended "$c" || { echo "$c does not end"; show "$dir"; return 1; }
+	done
 	wait "${pids[@]}"
 	pids=()
-	qctl verify "$dir/q" && judge "$dir" "$kills"
+	timeout 60 qctl verify "$dir/q" && judge "$dir" "$kills"
 }
 
 for ((r = 1; r == 1 || SECONDS < end; r++)); do
 	RANDOM=$seed
 	echo "# seed $seed"
 	if ! round "round$r" 2>err; then
+		qdepth -a "round$r/q"
 		cat err "round$r/err" | sort | uniq -c | sort -rn | head -n 20
 		touch failed
 		exit 1
