@@ -16,8 +16,10 @@ work=$(mktemp -d)
 cd "$work" || exit 73
 pids=()
 
+# A consumer that is told to go before it is qpop may run this too.
 finish() {
 	local pid
+	[ "$BASHPID" = $$ ] || return 0
 	for pid in "${pids[@]}"; do
 		kill -CONT "$pid" 2>/dev/null
 		kill -KILL "$pid" 2>/dev/null
