@@ -213,11 +213,13 @@ forgiven(void)
 static void
 refused(void)
 {
-	static const char nul[] = "{\"process\":0/*\0 \"\"}";
+	static const char nul[] = "{\"process\":1,\"type\":\"invoke\","
+	    "\"f\":\"w\",\"value\":1,\"x\":[\0]}";
 	char deep[300], record[400];
 
 	is_err(read_bytes(nul, sizeof(nul) - 1, NULL), EBADMSG,
 	    "json with a NUL byte: refused");
+	ok(strstr(note.text, "NUL") != NULL, "json with a NUL byte: reason");
 	refuses("binary", "\x7f" "ELF\x02\x01\x01", 0, "not a history");
 	refuses("prose", "hello world\n", 0, "not a history");
 	refuses("xml", "<a>\n", 0, "not a history");
@@ -281,6 +283,8 @@ refused(void)
 	    "\n", 2, "start");
 	refuses("times finer than nanoseconds",
 	    "1.0\t2.0000000001\tp\tf\tk\ta\tr\tok\n", 1, "end");
+	refuses("the time that means never",
+	    "1.0\t9223372036.854775807\tp\tf\tk\ta\tr\tok\n", 1, "end");
 	refuses("times beyond range", "1.0\t99999999999.5\tp\tf\tk\ta\tr\tok\n",
 	    1, "end");
 	refuses("history.txt with other lines",
