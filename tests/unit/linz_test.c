@@ -916,6 +916,6 @@ main(int argc, char *argv[])
 
 	many(count, seed, argc > 3 ? argv[3] : NULL);
 	among(count, seed, argc > 3 ? argv[3] : NULL);
-	windows(count, seed, argc > 3 ? argv[3] : NULL);
+	windows(count / 4 + 1, seed, argc > 3 ? argv[3] : NULL);
 	return tap_end();
 }
