@@ -230,6 +230,9 @@ stale() {
 	assert_match "${lines[1]}" '"lines":\[5,6\].*"culprit":true'
 	run -2 lincheck -J </dev/null
 	assert_match "$output" '"verdict":"unknown".*"reason":"no completed'
+	cp good $'name\xff'
+	run -0 lincheck -J $'name\xff'
+	assert_match "$output" '"file":"name\\\\xff"'
 	run -0 lincheck -J -v good
 	assert_match "$output" '"order":\[1\]'
 	run -1 lincheck -J -c all bad
