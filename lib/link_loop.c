@@ -14,6 +14,7 @@
 #include "link_priv.h"
 #include "num.h"
 
+#define RUN_NS		(2 * NUM_NS_PER_MS)
 #define TIMERS_MAX	1024U
 #define LOOK_NS		(200 * NUM_NS_PER_US)
 
@@ -231,18 +232,22 @@ wait_events(struct link_net *n, struct mono deadline, struct epoll_event *ev)
 	    at == INT64_MAX && left != 0 ? NULL : &ts, NULL);
 }
 
+/* Each at most once, and not for long: others wait to be seen. */
 static void
 run_later(struct link_net *n)
 {
-	struct dir *d = n->run, *next;
+	const struct dir *last = n->run_last;
+	int64_t start = net_now(n);
+	struct dir *d;
 
-	n->run = NULL;
-	for (; d != NULL; d = next) {
-		next = d->run_next;
+	while ((d = n->run) != NULL) {
+		n->run = d->run_next;
 		d->queued_run = false;
 		if (!d->conn->gone)
 			dir_pump(d);
 		look_up(n);
+		if (d == last || n->now_ns - start >= RUN_NS)
+			break;
 	}
 }
 

@@ -282,8 +282,8 @@ port_event(struct link_net *n, struct port *p)
 	int fd;
 
 	/* To learn who calls takes time; the others wait for the next turn. */
-	for (unsigned int i = 0; i < ACCEPTS_MAX && !p->refusing &&
-	    (i == 0 || net_now(n) - start < ACCEPTS_NS); i++) {
+	for (unsigned int i = 0; i < ACCEPTS_MAX && !p->refusing && (i == 0 ||
+	    p->link != NULL || net_now(n) - start < ACCEPTS_NS); i++) {
 		if ((fd = sock_accept(p->fd)) != -1) {
 			conn_accept(n, p, fd);
 			continue;

@@ -309,7 +309,7 @@ struct link_net {
 	size_t names_cnt;
 	struct conn *conns, *dead;
 	size_t conns_cnt;
-	struct dir *run;
+	struct dir *run, *run_last;	/* in turn */
 	uint64_t buffered;
 	unsigned char *buf;		/* LINK_READ_MAX */
 

@@ -137,7 +137,7 @@ void
 dir_release(struct dir *d)
 {
 	struct link_net *n = d->conn->net;
-	struct dir **dp;
+	struct dir **dp, *before = NULL;
 
 	while (d->head != NULL)
 		chunk_pop(d);
@@ -153,11 +153,17 @@ dir_release(struct dir *d)
 	buf_release(&d->partial);
 	free(d->frame);
 	d->frame = NULL;
-	for (dp = &n->run; d->queued_run && *dp != NULL; dp = &(*dp)->run_next)
+	for (dp = &n->run; d->queued_run && *dp != NULL;
+	    dp = &before->run_next) {
 		if (*dp == d) {
 			*dp = d->run_next;
+			if (n->run_last == d)
+				n->run_last = before;
 			break;
 		}
+		before = *dp;
+	}
+	d->queued_run = false;
 }
 
 void
@@ -168,8 +174,12 @@ dir_run_later(struct dir *d)
 	if (d->queued_run)
 		return;
 	d->queued_run = true;
-	d->run_next = n->run;
-	n->run = d;
+	d->run_next = NULL;
+	if (n->run != NULL)
+		n->run_last->run_next = d;
+	else
+		n->run = d;
+	n->run_last = d;
 }
 
 static void
