@@ -15,6 +15,8 @@
 #include "num.h"
 
 #define RUN_NS		(2 * NUM_NS_PER_MS)
+#define SPIN_NS		(50 * NUM_NS_PER_US)
+#define SPIN_REST	255		/* turns without */
 #define TIMERS_MAX	1024U
 #define LOOK_NS		(200 * NUM_NS_PER_US)
 
@@ -214,11 +216,38 @@ event(struct link_net *n, const struct epoll_event *ev)
 	}
 }
 
+/*
+ * To be woken up costs more than all else in a hop, so after an event we look
+ * for the next for a moment before we sleep.  Where that is in vain, for want
+ * of traffic or of processors, it is tried ever more rarely.
+ */
+static int
+spin(struct link_net *n, int64_t left, struct epoll_event *ev)
+{
+	int64_t until = n->now_ns + (left < SPIN_NS ? left : SPIN_NS);
+	int cnt;
+
+	if (!n->stirred || n->spin_skip-- > 0)
+		return 0;
+	do {
+		cnt = epoll_wait(n->epoll, ev, LINK_EVENTS_MAX, 0);
+		if (cnt != 0) {
+			n->spin_skip = n->spin_rest = 0;
+			return cnt;
+		}
+	} while (net_now(n) < until);
+	n->spin_rest = n->spin_rest < SPIN_REST ? 2 * n->spin_rest + 1 :
+	    SPIN_REST;
+	n->spin_skip = n->spin_rest;
+	return 0;
+}
+
 static int
 wait_events(struct link_net *n, struct mono deadline, struct epoll_event *ev)
 {
 	int64_t at = deadline.ns, left;
 	struct timespec ts;
+	int cnt;
 
 	if (n->heap_cnt > 0 && n->heap[1]->at_ns < at)
 		at = n->heap[1]->at_ns;
@@ -226,6 +255,8 @@ wait_events(struct link_net *n, struct mono deadline, struct epoll_event *ev)
 	if (left < 0 || n->run != NULL || n->news)
 		left = 0;
 	n->news = false;
+	if (left > 0 && (cnt = spin(n, left, ev)) != 0)
+		return cnt;
 	ts.tv_sec = left / NUM_NS_PER_S;
 	ts.tv_nsec = left % NUM_NS_PER_S;
 	return epoll_pwait2(n->epoll, ev, LINK_EVENTS_MAX,
@@ -264,6 +295,7 @@ link_step(struct link_net *n, struct mono deadline)
 			return -1;
 		cnt = 0;
 	}
+	n->stirred = cnt > 0;
 	net_now(n);
 	for (int i = 0; i < cnt; i++) {
 		w = ev[i].data.ptr;

@@ -326,6 +326,8 @@ struct link_net {
 	char *scenario_name;
 	enum link_state state;
 	bool news;			/* for whoever turns the loop */
+	bool stirred;			/* the last turn had events */
+	int spin_skip, spin_rest;
 	char failure[NETCTL_ERR_MAX + 64];
 	int failure_status;
 
