@@ -29,7 +29,7 @@
 #include "link_shape.h"
 #include "netctl.h"
 
-#define LINK_READ_MAX	131072U		/* bytes of one read */
+#define LINK_READ_MAX	65536U		/* bytes of one read */
 #define LINK_TURN_MAX	524288U		/* bytes of one direction in a turn */
 #define LINK_EVENTS_MAX	32		/* epoll events in a turn */
 #define LINK_PIDS_MAX	16U		/* processes of a node */

@@ -50,12 +50,26 @@ bulk() {	# via to
 
 median() { sort -n | sed -n "$(((runs + 1) / 2))p"; }
 
-row() {	# title via to echo-via
-	local i
-	for ((i = 0; i < runs; i++)); do bulk "$2" "$3"; done >bulks
-	for ((i = 0; i < runs; i++)); do peer rtt "$4" "$trips"; done >rtts
-	printf '%-22s %8s %10s %10s\n' "$1" "$(median <bulks)" \
-	    "$(cut -d' ' -f1 rtts | median)" "$(cut -d' ' -f2 rtts | median)"
+# measure JOB: in turns, so that what disturbs one hop disturbs all of them.
+hops=()
+hop() { hops+=("$1|$2|$3|$4"); }	# title via to echo-via
+measure() {
+	local i hop title via to echo
+	rm -f bulk.* rtt.*
+	for ((i = 0; i < runs; i++)); do
+		for hop in "${hops[@]}"; do
+			IFS='|' read -r title via to echo <<<"$hop"
+			[ "$1" = rtt ] || bulk "$via" "$to" >>"bulk.${title// /_}"
+			peer rtt "$echo" "$trips" >>"rtt.${title// /_}"
+		done
+	done
+	for hop in "${hops[@]}"; do
+		title=${hop%%|*}
+		printf '%-22s %8s %10s %10s\n' "$title" \
+		    "$([ "$1" = rtt ] || median <"bulk.${title// /_}")" \
+		    "$(cut -d' ' -f1 "rtt.${title// /_}" | median)" \
+		    "$(cut -d' ' -f2 "rtt.${title// /_}" | median)"
+	done
 }
 
 port=$((10000 + $$ * 7 % 1100 * 20))
@@ -87,31 +101,22 @@ until [ -S s1 ] && [ -S s2 ] && [ -S s3 ]; do sleep 0.01; done
 sleep 0.2
 
 printf '%-22s %8s %10s %10s\n' hop MB/s 'median us' '99% us'
-row 'Unix, direct' "$work/sink" "$work/sink" "$work/net/n2/raft"
-row 'Unix, partsim' "$work/net/p" "$work/sink" "$work/net/n1/to/n2"
-row 'Unix, socat' "$work/s1" "$work/sink" "$work/s2"
-row 'Unix, socat -b 65536' "$work/s3" "$work/sink" "$work/s2"
-row 'TCP, direct' "$(tcp 0)" "$(tcp 0)" "$(tcp 2)"
-row 'TCP, partsim' "$(tcp 1)" "$(tcp 0)" "$(tcp 3)"
-row 'TCP, socat' "$(tcp 4)" "$(tcp 0)" "$(tcp 5)"
-row 'TCP, socat -b 65536' "$(tcp 6)" "$(tcp 0)" "$(tcp 5)"
+hop 'Unix, direct' "$work/sink" "$work/sink" "$work/net/n2/raft"
+hop 'Unix, partsim' "$work/net/p" "$work/sink" "$work/net/n1/to/n2"
+hop 'Unix, socat' "$work/s1" "$work/sink" "$work/s2"
+hop 'Unix, socat -b 65536' "$work/s3" "$work/sink" "$work/s2"
+hop 'TCP, direct' "$(tcp 0)" "$(tcp 0)" "$(tcp 2)"
+hop 'TCP, partsim' "$(tcp 1)" "$(tcp 0)" "$(tcp 3)"
+hop 'TCP, socat' "$(tcp 4)" "$(tcp 0)" "$(tcp 5)"
+hop 'TCP, socat -b 65536' "$(tcp 6)" "$(tcp 0)" "$(tcp 5)"
+measure all
 
 # The same on one processor: what a hop computes, without waking up others.
 if command -v taskset >/dev/null; then
 	for pid in "${pids[@]}"; do taskset -apc 0 "$pid" >/dev/null; done
 	peer() { taskset -c 0 "$peer" "$@"; }
-	printf '\n%-22s %10s %10s\n' 'one processor' 'median us' '99% us'
-	for hop in "Unix, direct:$work/net/n2/raft" \
-	    "Unix, partsim:$work/net/n1/to/n2" "Unix, socat:$work/s2" \
-	    "TCP, direct:$(tcp 2)" "TCP, partsim:$(tcp 3)" \
-	    "TCP, socat:$(tcp 5)"; do
-		for ((i = 0; i < runs; i++)); do
-			peer rtt "${hop#*:}" "$trips"
-		done >rtts
-		printf '%-22s %10s %10s\n' "${hop%%:*}" \
-		    "$(cut -d' ' -f1 rtts | median)" \
-		    "$(cut -d' ' -f2 rtts | median)"
-	done
+	printf '\n%-22s %8s %10s %10s\n' 'one processor' '' 'median us' '99% us'
+	measure rtt
 	for pid in "${pids[@]}"; do
 		taskset -apc "0-$(($(nproc) - 1))" "$pid" >/dev/null
 	done
@@ -161,7 +166,7 @@ for i in 0 1; do
 	pids+=($!)
 	until grep -qs ready "d$i"; do sleep 0.01; done
 	partsim -q link n1 n2 listen "$(tcp $((10 + i)))" to "$(tcp $((8 + i)))"
-	"$peer" source "$(tcp $((10 + i)))" 1000000000000 &
+	"$peer" source "$(tcp $((10 + i)))" 1000000000000 2>/dev/null &
 	pids+=($!)
 done
 answers 'two transfers'
