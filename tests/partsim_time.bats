@@ -198,20 +198,24 @@ partsim: cut touched nothing'
 
 @test "partsim: what waits for the same is answered at the same time" {
 	up
-	local one two
-	spawn partsim wait conns n1 n2 1 within 20s
-	one=$spawned
-	spawn partsim wait conns n1 n2 1 within 20s
-	two=$spawned
-	wait_until 5 controls 2
-	spawn_ready "$peer" echo net/n2/raft
 	mkfifo in
 	exec 8<>in
-	# One connection, and then nothing happens any more.
+	# They stay when they have their answer, so that nothing else happens.
+	cat >waiter <<-'EOF'
+		use Socket; $| = 1; socket(S, AF_UNIX, SOCK_STREAM, 0);
+		connect(S, sockaddr_un("net/control")) or die;
+		syswrite(S, "wait conns n1 n2 1\n"); print scalar <S>; <STDIN>;
+	EOF
+	spawn perl waiter <in
+	local one=$spawn_out
+	spawn perl waiter <in
+	local two=$spawn_out
+	wait_until 5 controls 2
+	spawn_ready "$peer" echo net/n2/raft
 	spawn "$peer" many net/n1/to/n2 1 <in
-	wait_status 0 "$one"
-	wait_status 0 "$two"
-	echo q >&8
+	wait_until 5 grep -qx ok "$one"
+	wait_until 5 grep -qx ok "$two"
+	printf 'q\nq\nq\n' >&8
 }
 
 # So many control connections there are, beside the listening socket.
