@@ -141,7 +141,7 @@ begin_at(struct queue *q, struct grouping *a)
 {
 	switch (a->from) {
 	case QUEUE_NEW:
-		/* Pair of an append that is under way: the position rules. */
+		/* In this order, as in purge_fn. */
 		a->pos = word_get(&q->log.words->visible);
 		a->first = word_get(&q->log.words->visible_seq);
 		return 0;
@@ -312,12 +312,10 @@ purge_fn(struct queue *q, void *arg)
 
 	if (g == NULL)
 		return no_group();
-	if (lock_take(&q->lock, LOCK_APPEND, q->patience) == -1)
-		return -1;
-	/* With APPEND held, and nothing half published: number and place. */
-	end = word_get(&q->log.words->visible_seq);
+	/* Published in the other order: the place is never beyond the number,
+	 * so that a scan from there meets nothing it does not expect. */
 	end_pos = word_get(&q->log.words->visible);
-	lock_drop(&q->lock, LOCK_APPEND);
+	end = word_get(&q->log.words->visible_seq);
 	*a->count = end > g->finished ? end - g->finished : 0;
 	if (record_begin(q, J_PURGE) == -1 ||
 	    record_u64(q, a->group) == -1 || record_u64(q, end) == -1 ||
