@@ -108,6 +108,9 @@ write_out(struct queue *q, void *arg)
 	o->chain = 0;
 	o->buf.len = 0;
 	o->applied = q->idx.root.applied;
+	/* Segments may go once this is on disk, and ids with them. */
+	if (ids_all(q) == -1)
+		return -1;
 	/* What nobody has pushed with an id need not be looked at again. */
 	if (q->idx.root.ids_pos >= word_get(&q->ctl->ids_end) &&
 	    q->idx.root.ids_pos < word_get(&q->log.words->durable))

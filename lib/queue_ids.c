@@ -115,6 +115,22 @@ ids_catch_up(struct queue *q)
 }
 
 int
+ids_all(struct queue *q)
+{
+	int r, saved;
+
+	if (q->idx.root.ids_pos >= word_get(&q->ctl->ids_end))
+		return 0;
+	if (lock_take(&q->lock, LOCK_APPEND, q->patience) == -1)
+		return -1;
+	r = ids_catch_up(q);
+	saved = errno;
+	lock_drop(&q->lock, LOCK_APPEND);
+	errno = saved;
+	return r;
+}
+
+int
 ids_expire(struct queue *q)
 {
 	struct root *root = &q->idx.root;

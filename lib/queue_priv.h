@@ -517,6 +517,7 @@ int	reserve_fill(struct queue *q);
 
 /* Index the ids of what was appended, under INDEX and APPEND. */
 int	ids_catch_up(struct queue *q);
+int	ids_all(struct queue *q);	/* the same, under INDEX alone */
 int	ids_find(struct queue *q, const void *id, size_t len, uint64_t *seq,
 	    uint64_t *end);
 int	ids_cut(struct queue *q, uint64_t seq, uint64_t pos);

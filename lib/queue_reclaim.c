@@ -378,10 +378,13 @@ reclaim(struct queue *q, bool force, uint64_t *freed)
 	/* One at a time is enough. */
 	if (flock(q->state_fd, LOCK_EX | LOCK_NB) == -1)
 		return errno == EWOULDBLOCK ? 0 : -1;
-	if (checkpoint_make(q) == -1 || list_segments(q, &list, &cnt) == -1) {
+	/* In this order: the checkpoint has all ids of what is listed. */
+	if (list_segments(q, &list, &cnt) == -1) {
 		flock(q->state_fd, LOCK_UN);
 		return -1;
 	}
+	if (checkpoint_make(q) == -1)
+		r = -1;
 	for (size_t i = 0; i + 1 < cnt && r == 0; i++)
 		if (list[i].end_seq > list[i].seq && !retained(q, &list[i]))
 			r = reclaim_segment(q, &list[i], force, freed);
