@@ -536,6 +536,7 @@ queue_take(struct queue *q, uint32_t group, const struct queue_take *how,
 {
 	struct taking *t;
 	int r, saved;
+	bool claimed;
 
 	memset(claim, 0, sizeof(*claim));
 	claim->group = group;
@@ -553,20 +554,23 @@ queue_take(struct queue *q, uint32_t group, const struct queue_take *how,
 	q->took = true;
 	while ((r = index_run(q, take_fn, t)) == 2)
 		;
-	if (r == 1 && how->at_most_once && journal_sync(q) == -1)
+	claimed = r == 1;
+	if (claimed && how->at_most_once && journal_sync(q) == -1)
 		r = -1;
 	saved = errno;
 	buf_release(&t->rows);
 	buf_release(&t->doomed);
 	free(t->keys);
 	free(t);
+	q->open_claims += claimed && claim->holder == q->holder;
 	if (r == 1) {
-		q->open_claims += claim->holder == q->holder;
 		claim->at_pos = claim->extents[0].pos;
 		claim->at_seq = claim->extents[0].seq;
 		return 1;
 	}
-	if (how->run)
+	/* A claim that stands keeps its FIFO: closed, it frees the key; gone,
+	 * it would count as held. */
+	if (how->run && !claimed)
 		holder_end(q, claim->holder, -1);
 	queue_claim_release(claim);
 	errno = saved;

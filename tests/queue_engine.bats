@@ -27,3 +27,14 @@ teardown() {
 	run -0 qdepth q
 	assert_eq "$output" 0
 }
+
+@test "queue: -m that cannot sync does not keep the key" {
+	qpush -k K q one two
+	DSUTILS_FAULT=sync:1+:EIO run -74 qpop -m q
+	run -0 qpop -m q
+	assert_eq "$output" two
+	qpush -k K q three four
+	DSUTILS_FAULT=sync:1+:EIO run -74 qpop -m q true
+	run -0 qpop -m q
+	assert_eq "$output" four
+}
