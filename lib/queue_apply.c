@@ -27,6 +27,13 @@ words_next(struct words *w)
 	return v;
 }
 
+/* Messages may count again that were finished: who removes them must know. */
+static void
+wanted_again(struct queue *q)
+{
+	word_put(&q->ctl->wanted_again, word_get(&q->ctl->wanted_again) + 1);
+}
+
 static struct group *
 group_of(struct queue *q, struct words *w)
 {
@@ -261,6 +268,7 @@ apply_requeue(struct queue *q, struct words *w)
 	if ((got = dead_get(q, g->no, &found, &d, NULL)) != 1 || found != seq)
 		return got == -1 ? -1 : 0;
 	e = (struct entry){ seq, 1, d.pos, d.end, d.kh, 0 };
+	wanted_again(q);
 	if (dead_del(q, g, seq) == -1 ||
 	    done_remove(q, g, seq, d.pos) == -1 ||
 	    note_put(q, g, seq, 0, 0) == -1)
@@ -382,6 +390,7 @@ apply_reset(struct queue *q, struct words *w)
 
 	if (w->short_ || g == NULL)
 		return 0;
+	wanted_again(q);
 	if (fence_all(q, g, from) == -1 || dead_from(q, g, from) == -1 ||
 	    notes_del(q, g, 0, UINT64_MAX) == -1 ||
 	    done_set(q, g, from, from_pos) == -1)
@@ -404,6 +413,7 @@ apply_group(struct queue *q, struct words *w)
 	name[w->left] = '\0';
 	if (q->idx.root.next_group <= no)
 		q->idx.root.next_group = no + 1;
+	wanted_again(q);
 	if ((g = group_make(q, no, name)) == NULL)
 		return -1;
 	return done_set(q, g, from, from_pos);

@@ -74,6 +74,7 @@ struct control {
 	_Atomic uint64_t no_space;	/* the reserve is not whole */
 	/* seconds << 40 | low 40 bits of the count when that second began */
 	_Atomic uint64_t pushed_rate[RATE_SLOTS], finished_rate[RATE_SLOTS];
+	_Atomic uint64_t wanted_again;	/* grows when removable messages are */
 };
 
 /* --- index: ordered entries in LMDB; queue_index.c ------------------------- */

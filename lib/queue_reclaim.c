@@ -85,6 +85,7 @@ struct copy {
 	uint64_t run_pos, run_len;
 	off_t run_off;
 	char tmp[24];
+	uint64_t wanted_again;		/* the page's, before the first look */
 };
 
 static int
@@ -236,7 +237,10 @@ swap_fn(struct queue *q, void *arg)
 	const struct copy *c = arg;
 	char name[17];
 
-	/* Under INDEX: nobody scans meanwhile. */
+	/* Under INDEX: nobody scans meanwhile.  What was left out may have
+	 * been given to a group since: another time, then. */
+	if (word_get(&q->ctl->wanted_again) != c->wanted_again)
+		return 1;
 	wal_name(c->s->base, name);
 	return renameat(q->log_fd, c->tmp, q->log_fd, name);
 }
@@ -254,7 +258,8 @@ changed_segments(struct queue *q)
 static int
 rewrite(struct queue *q, const struct segment *s, uint64_t *freed)
 {
-	struct copy c = { .q = q, .s = s, .off = (off_t)WAL_HEAD_SIZE };
+	struct copy c = { .q = q, .s = s, .off = (off_t)WAL_HEAD_SIZE,
+		.wanted_again = word_get(&q->ctl->wanted_again) };
 	int r = -1, saved;
 
 	snprintf(c.tmp, sizeof(c.tmp), ".c%016" PRIx64, s->base);
@@ -282,7 +287,7 @@ rewrite(struct queue *q, const struct segment *s, uint64_t *freed)
 	buf_release(&c.runs);
 	close(c.fd);
 	errno = saved;
-	return r;
+	return r == 1 ? 0 : r;
 }
 
 /* --- all segments ------------------------------------------------------------------------ */

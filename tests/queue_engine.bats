@@ -38,3 +38,20 @@ teardown() {
 	run -0 qpop -m q
 	assert_eq "$output" four
 }
+
+half_made() { compgen -G 'q/log/.c*' >/dev/null; }
+
+@test "queue: compaction gives way to a reset of its segment" {
+	seq 1 1000 | qpush q
+	run -0 qpop -n 800 q
+	# Slow between the copy and its use.
+	traced -f -o trace -e trace=fdatasync \
+	    -e inject=fdatasync:delay_enter=500000 qctl compact q &
+	compact=$!
+	wait_until 20 half_made
+	run -0 qctl group reset q main from=oldest
+	wait "$compact"
+	run -0 qpop -a q
+	assert_eq "${#lines[@]}" 1000
+	run -0 qctl verify q
+}
