@@ -513,6 +513,8 @@ uint64_t boot_stamp(const struct queue *q);
 /* Give back space when enough was finished; no locks held. */
 int	reclaim_if_due(struct queue *q);
 int	reserve_fill(struct queue *q);
+/* Count anew, into control, what of the log is not on disk any more. */
+int	freed_count(struct queue *q);
 
 /* --- queue_ids.c: the window of ids ------------------------------------------------------------- */
 

@@ -59,9 +59,19 @@ queue_room(struct queue *q)
 	return used < max ? max - used : 0;
 }
 
+/* Who was killed while giving back space may not have said so. */
+static bool
+bytes_full(struct queue *q, size_t len)
+{
+	uint64_t most = attr_now(q, ATTR_MAX_BYTES);
+
+	return most != 0 && used_bytes(q) + len > most &&
+	    (freed_count(q) == -1 || used_bytes(q) + len > most);
+}
+
 /* Under APPEND: may this batch be appended? */
 static int
-check_room(const struct queue *q, const struct queue_batch *b, bool more)
+check_room(struct queue *q, const struct queue_batch *b, bool more)
 {
 	uint64_t most = attr_now(q, ATTR_MAX_MESSAGES);
 	uint64_t most_bytes = attr_now(q, ATTR_MAX_BYTES);
@@ -76,7 +86,7 @@ check_room(const struct queue *q, const struct queue_batch *b, bool more)
 		return -1;
 	}
 	if ((most != 0 && used_messages(q) + b->count > most) ||
-	    (most_bytes != 0 && used_bytes(q) + b->len > most_bytes)) {
+	    bytes_full(q, b->len)) {
 		/* What was appended of an atomic push would never go. */
 		errno = more ? EMSGSIZE : EAGAIN;
 		return -1;

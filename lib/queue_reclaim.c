@@ -290,6 +290,27 @@ rewrite(struct queue *q, const struct segment *s, uint64_t *freed)
 	return r == 1 ? 0 : r;
 }
 
+int
+freed_count(struct queue *q)
+{
+	uint64_t end = word_get(&q->log.words->tail), *bases = NULL, have = 0;
+	struct stat st;
+	size_t cnt = 0;
+	char name[17];
+
+	if (wal_list(q->log_fd, &bases, &cnt) == -1)
+		return -1;
+	for (size_t i = 0; i < cnt; i++) {
+		wal_name(bases[i], name);
+		if (fstatat(q->log_fd, name, &st, 0) == 0 &&
+		    st.st_size > (off_t)WAL_HEAD_SIZE)
+			have += (uint64_t)st.st_size - WAL_HEAD_SIZE;
+	}
+	free(bases);
+	word_put(&q->ctl->freed_bytes, have < end ? end - have : 0);
+	return 0;
+}
+
 /* --- all segments ------------------------------------------------------------------------ */
 
 static int
@@ -397,8 +418,7 @@ reclaim(struct queue *q, bool force, uint64_t *freed)
 	free(list);
 	flock(q->state_fd, LOCK_UN);
 	if (*freed > 0) {
-		word_put(&q->ctl->freed_bytes, word_get(
-		    &q->ctl->freed_bytes) + *freed);
+		(void)freed_count(q);
 		changed_segments(q);
 		control_ring(q);
 	}

@@ -248,28 +248,6 @@ recover_logs(struct queue *q, uint64_t *end_seq, uint64_t *end_pos)
 	return 0;
 }
 
-/* Bytes of the log that are not on disk any more. */
-static int
-log_freed(struct queue *q, uint64_t end, _Atomic uint64_t *freed)
-{
-	uint64_t *bases = NULL, have = 0;
-	struct stat st;
-	size_t cnt = 0;
-	char name[17];
-
-	if (wal_list(q->log_fd, &bases, &cnt) == -1)
-		return -1;
-	for (size_t i = 0; i < cnt; i++) {
-		wal_name(bases[i], name);
-		if (fstatat(q->log_fd, name, &st, 0) == 0 &&
-		    st.st_size > (off_t)WAL_HEAD_SIZE)
-			have += (uint64_t)st.st_size - WAL_HEAD_SIZE;
-	}
-	free(bases);
-	word_put(freed, have < end ? end - have : 0);
-	return 0;
-}
-
 static int
 boot_record(struct queue *q, uint64_t end_seq, uint64_t end_pos)
 {
@@ -305,7 +283,7 @@ recover_locked(struct queue *q, bool boot)
 	word_put(&c->journal.not.lost_gen, ~UINT64_C(0));
 	word_put(&c->ids_end, end_pos);
 	word_put(&c->checkpointed, newest_checkpoint(q));
-	if (boot && log_freed(q, end_pos, &c->freed_bytes) == -1)
+	if (boot && freed_count(q) == -1)
 		return -1;
 	if ((boot || word_get(&c->index_bad) != 0 || index_open(q) == -1) &&
 	    (index_close(q), rebuild(q)) == -1)

@@ -55,3 +55,16 @@ half_made() { compgen -G 'q/log/.c*' >/dev/null; }
 	assert_eq "${#lines[@]}" 1000
 	run -0 qctl verify q
 }
+
+@test "queue: space given back by who was killed then is room" {
+	qctl create q max-bytes=512k retain=1h
+	for _ in 1 2 3 4 5 6 7 8; do
+		seq -f "%02000.0f" 25 | qpush q
+	done
+	qpop -a q >all
+	qctl set q retain=0
+	DSUTILS_FAULT=unlink:5:kill run -137 qctl compact q
+	seq -f "%02000.0f" 120 | run -0 qpush -W 0 q
+	run -0 qdepth q
+	assert_eq "$output" 120
+}
