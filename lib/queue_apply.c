@@ -330,9 +330,9 @@ apply_fence(struct queue *q, struct words *w)
  * finished for good, those from there on wait again once their holder ends.
  */
 static int
-fence_all(struct queue *q, struct group *g, uint64_t from)
+fence_all(struct queue *q, struct group *g, uint64_t from, uint64_t from_pos)
 {
-	struct claim_row c;
+	struct claim_row c, rest;
 	uint64_t seq = 0;
 	int got;
 
@@ -340,6 +340,16 @@ fence_all(struct queue *q, struct group *g, uint64_t from)
 	g->dirty = true;
 	while ((got = claim_next(q, g->no, seq, &c)) == 1) {
 		seq = c.start + 1;
+		if (c.start < from && from - c.start < c.count) {
+			rest = c;	/* a row of its own, met next */
+			rest.start = from;
+			rest.count -= from - c.start;
+			rest.pos = from_pos;
+			if (claim_put(q, g->no, &rest) == -1)
+				return -1;
+			c.count = from - c.start;
+			c.end = from_pos;
+		}
 		c.flags |= CLAIM_FENCED;
 		if (c.start < from) {
 			c.flags |= CLAIM_ACKED;
@@ -374,7 +384,8 @@ apply_purge(struct queue *q, struct words *w)
 
 	if (w->short_ || g == NULL)
 		return 0;
-	if (fence_all(q, g, end) == -1 || notes_del(q, g, 0, end) == -1 ||
+	if (fence_all(q, g, end, end_pos) == -1 ||
+	    notes_del(q, g, 0, end) == -1 ||
 	    done_add(q, g, 0, end, end_pos, 0) == -1)
 		return -1;
 	if (q->groups_cnt == 1)
@@ -391,7 +402,8 @@ apply_reset(struct queue *q, struct words *w)
 	if (w->short_ || g == NULL)
 		return 0;
 	wanted_again(q);
-	if (fence_all(q, g, from) == -1 || dead_from(q, g, from) == -1 ||
+	if (fence_all(q, g, from, from_pos) == -1 ||
+	    dead_from(q, g, from) == -1 ||
 	    notes_del(q, g, 0, UINT64_MAX) == -1 ||
 	    done_set(q, g, from, from_pos) == -1)
 		return -1;
