@@ -326,8 +326,9 @@ int	done_cut(struct queue *q, struct group *g, uint64_t end,
 int	done_common(struct queue *q, const struct group *but, uint64_t start,
 	    uint64_t end, uint64_t *cnt);
 /*
- * 1: the messages from start up to *up_to are finished everywhere and dead
- * nowhere; 0: start is not, and none before *up_to is.  start < end.
+ * 1: the messages from start up to *up_to are finished everywhere, dead
+ * nowhere and in nobody's hands; 0: start is not, and none before *up_to is.
+ * start < end.
  */
 int	done_removable(struct queue *q, uint64_t start, uint64_t end,
 	    uint64_t *up_to);

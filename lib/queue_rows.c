@@ -454,6 +454,7 @@ done_removable(struct queue *q, uint64_t start, uint64_t end,
     uint64_t *up_to)
 {
 	uint64_t next = start, seq;
+	struct claim_row c;
 	struct dead_row d;
 	struct range r;
 	int got;
@@ -475,6 +476,17 @@ done_removable(struct queue *q, uint64_t start, uint64_t end,
 		}
 		if (r.end < *up_to)
 			*up_to = r.end;
+		/* With -m its taker may not have read it yet. */
+		if ((got = claim_covers(q, g->no, start, &c)) == -1)
+			return -1;
+		if (got == 1 && next < c.start + c.count)
+			next = c.start + c.count < end ? c.start + c.count :
+			    end;
+		else if (got == 0 && (got = claim_next(q, g->no, start, &c)) ==
+		    1 && c.start < *up_to)
+			*up_to = c.start;
+		if (got == -1)
+			return -1;
 		seq = start;
 		if (g->dead == 0)
 			continue;
