@@ -426,6 +426,18 @@ push_indexed(struct queue *q, struct queue_batch *b, int flags,
 	return r;
 }
 
+/* -1: let consumers see what killed producers left, or it is full for ever. */
+static int
+no_room(struct queue *q)
+{
+	int saved = errno;
+
+	if (saved == EAGAIN)
+		(void)wal_finish(&q->log);
+	errno = saved;
+	return -1;
+}
+
 int
 queue_push(struct queue *q, struct queue_batch *b, int flags,
     struct queue_pushed *out, uint64_t *seqs)
@@ -453,9 +465,12 @@ queue_push(struct queue *q, struct queue_batch *b, int flags,
 			errno = EOPNOTSUPP;
 			return -1;
 		}
-		return push_indexed(q, b, flags, out, seqs);
+		r = push_indexed(q, b, flags, out, seqs);
+		return r == -1 ? no_room(q) : r;
 	}
 	r = push_plain(q, b, flags, out);
+	if (r == -1)
+		return no_room(q);
 	for (uint32_t i = 0; r == 0 && seqs != NULL && i < cnt; i++)
 		seqs[i] = out->seq + i;
 	return r;

@@ -176,8 +176,11 @@ wait_for(struct queue *q, struct pollfd *fds, size_t cnt,
 			errno = ETIMEDOUT;
 			return -1;
 		}
-		if (mono_passed(longest))
+		if (mono_passed(longest)) {
+			/* What killed producers left behind. */
+			(void)wal_finish(&q->log);
 			return 0;
+		}
 	}
 }
 

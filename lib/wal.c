@@ -508,6 +508,22 @@ wal_mend(struct wal *w)
 }
 
 int
+wal_finish(struct wal *w)
+{
+	int r = 0, saved;
+
+	if (get(&w->words->visible) >= get(&w->words->tail) ||
+	    lock_try(w->lock, w->lock_commit) == -1)
+		return 0;
+	if (get(&w->words->visible) < get(&w->words->tail))
+		r = sync_now(w);
+	saved = errno;
+	lock_drop(w->lock, w->lock_commit);
+	errno = saved;
+	return r;
+}
+
+int
 wal_commit(struct wal *w, const struct wal_place *at)
 {
 	struct wal_words *s = w->words;

@@ -150,6 +150,12 @@ int	wal_commit(struct wal *w, const struct wal_place *at);
  */
 int	wal_mend(struct wal *w);
 
+/*
+ * What was appended by who was killed before its commit is seen by nobody and
+ * takes up room: sync it, unless somebody else is at it.
+ */
+int	wal_finish(struct wal *w);
+
 /* As wal_commit for everything appended so far. */
 int	wal_commit_all(struct wal *w);
 

@@ -123,9 +123,42 @@ test_once_and_compaction(void)
 	queue_close(b);
 }
 
+/* A producer killed between its append and its sync. */
+static void
+test_left_unsynced(void)
+{
+	struct queue *a = fresh("left"), *b;
+	struct queue_message m = { .payload = "x", .payload_len = 1 };
+	struct queue_batch batch;
+	struct queue_pushed p;
+	struct queue_claim c;
+
+	ok(queue_set(a, "max-messages", "1") == 0, "left: room for one");
+	queue_batch_init(&batch);
+	ok(queue_batch_add(&batch, &m) == 0 &&
+	    queue_push(a, &batch, 0, &p, NULL) == 0, "left: appended");
+	queue_close(a);
+	b = again("left");
+	queue_batch_clear(&batch);
+	ok(queue_batch_add(&batch, &m) == 0, "left: another");
+	is_err(queue_push(b, &batch, 0, &p, NULL), EAGAIN, "left: no room");
+	is_uint(take(b, 1, false, &c), 1, "left: but it can be taken");
+	ok(queue_claim_next(b, &c, &m) == 1 && queue_settle(b, &c, 0) == 0,
+	    "left: acknowledged");
+	queue_claim_release(&c);
+	m = (struct queue_message){ .payload = "y", .payload_len = 1 };
+	queue_batch_clear(&batch);
+	ok(queue_batch_add(&batch, &m) == 0 &&
+	    queue_push(b, &batch, 0, &p, NULL) == 0 &&
+	    queue_push_commit(b, &p) == 0, "left: then there is room");
+	queue_batch_release(&batch);
+	queue_close(b);
+}
+
 int
 main(void)
 {
+	test_left_unsynced();
 	test_reset_within();
 	test_once_and_compaction();
 	return tap_end();
