@@ -680,17 +680,21 @@ replace(struct queue *q)
 	return rebuild(q);
 }
 
-/* Commit, and tell those who do not look into the index. */
+/*
+ * Tell those who do not look into the index, and commit: whoever is killed in
+ * between has told what the journal says, and the next applies it again.
+ */
 static int
 finish(struct queue *q)
 {
 	uint64_t values[ATTR_CNT];
 	bool changed = q->idx.attrs_changed;
 
-	if ((changed && attrs_load(q, values) == -1) || view_trash(q) == -1 ||
-	    index_commit(q) == -1)
+	if ((changed && attrs_load(q, values) == -1) || view_trash(q) == -1)
 		return -1;
 	control_mirror(q, changed ? values : NULL);
+	if (index_commit(q) == -1)
+		return -1;
 	q->idx.attrs_changed = false;
 	return 0;
 }

@@ -296,9 +296,11 @@ recover_locked(struct queue *q, bool boot)
 		errno = q->idx.broken ? EIO : errno;
 		return -1;
 	}
-	if (attrs_load(q, values) == -1 || index_commit(q) == -1)
+	if (attrs_load(q, values) == -1)
 		return -1;
 	control_mirror(q, values);
+	if (index_commit(q) == -1)
+		return -1;
 	q->idx.attrs_changed = false;
 	if (boot && (wal_commit_all(&q->journal) == -1 ||
 	    holder_tidy(q, true) == -1))

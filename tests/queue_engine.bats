@@ -68,3 +68,20 @@ half_made() { compgen -G 'q/log/.c*' >/dev/null; }
 	run -0 qdepth q
 	assert_eq "$output" 120
 }
+
+# No system call stands there at which to be killed.
+@test "queue: a qctl killed between journal and index has done it" {
+	local step
+	command -v gdb >/dev/null || skip 'needs gdb'
+	for step in continue finish; do
+		qpush "$step" one
+		ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0 run gdb -nx -batch \
+		    -ex 'break control_mirror' -ex run \
+		    -ex "${step/continue/info program}" -ex kill \
+		    --args qctl set "$step" closed=yes
+		[[ $output == *killed* ]] || skip 'gdb cannot trace here'
+		run -0 qctl info "$step"
+		assert_match "$output" $'closed\tyes'
+		run -75 qpush "$step" two
+	done
+}
