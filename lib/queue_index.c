@@ -720,6 +720,7 @@ index_run(struct queue *q, int (*fn)(struct queue *q, void *arg), void *arg)
 			lock_drop(&q->lock, LOCK_INDEX);
 			continue;
 		}
+		q->rec.len = 0;		/* of what failed half-way */
 		r = prepare(q);
 		if (r == -1 && q->idx.broken && replace(q) == 0)
 			r = prepare(q);
