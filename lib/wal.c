@@ -88,8 +88,11 @@ raise_to(_Atomic uint64_t *word, uint64_t v)
 
 	while (old < v && !atomic_compare_exchange_weak(word, &old, v))
 		;
-	atomic_store_explicit(word + WORDS_CNT, ~get(word),
-	    memory_order_release);
+	/* Who wrote the complement last has looked again afterwards. */
+	do {
+		old = atomic_load(word);
+		atomic_store(word + WORDS_CNT, ~old);
+	} while (atomic_load(word) != old);
 }
 
 /* The futex is the word's low half; every commit changes it. */
