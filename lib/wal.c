@@ -322,6 +322,11 @@ mend(struct wal *w)
 		put(&s->lost_gen, get(&s->lost_gen) + 1);
 		put(&s->tail_seq, end_seq);
 		put(&s->tail, end);
+		/* What -S had shown of it is not there any more. */
+		if (get(&s->visible) > end) {
+			put(&s->visible, end);
+			put(&s->visible_seq, end_seq);
+		}
 	}
 	publish_segment(w, from, epoch);
 	put(&s->syncing, 0);
@@ -388,6 +393,8 @@ find_current(struct wal *w)
 	if (make_segment(w, tail, get(&s->tail_seq),
 	    (uint32_t)get(&s->epoch), 0) == -1)
 		return -1;
+	if (get(&s->durable) < tail)	/* of who waits for it */
+		put(&s->lost_gen, get(&s->lost_gen) + 1);
 	publish_segment(w, tail, (uint32_t)get(&s->epoch));
 	publish_durable(w, tail, get(&s->tail_seq));
 	return 0;
