@@ -417,7 +417,8 @@ wal_append(struct wal *w, unsigned char *batch, size_t body_len,
 	if (w->pending == 0) {
 		if (get(&s->tail) - w->fd_base + WAL_BATCH_SIZE + body_len >
 		    w->limit && wal_roll(w) == -1 &&
-		    (w->spare == 0 || errno != ENOSPC || open_current(w) == -1))
+		    (w->spare == 0 || (errno != ENOSPC && errno != EDQUOT) ||
+		    open_current(w) == -1))
 			return -1;
 		w->pending = get(&s->tail);
 		w->pending_seq = get(&s->tail_seq);
