@@ -9,10 +9,13 @@
  * nothing.  It is made only when the sum over the entries agrees.
  */
 
+#include <sys/file.h>
 #include <sys/stat.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,11 +99,60 @@ put_head(struct out *o)
 	return buf_put(&o->buf, raw, sizeof(raw));
 }
 
+/*
+ * A name nobody else has, in whatever PID namespace, and locked as long as it
+ * is being written; under INDEX, so that forget_old does not come in between.
+ */
+static int
+open_tmp(struct out *o)
+{
+	struct queue *q = o->q;
+	uint64_t id;
+
+	arc4random_buf(&id, sizeof(id));
+	snprintf(o->tmp, sizeof(o->tmp), FSDUR_TMP_PREFIX "%016" PRIx64, id);
+	o->fd = openat(q->state_fd, o->tmp, O_RDWR | O_CREAT | O_EXCL |
+	    O_CLOEXEC, q->file_mode);
+	if (o->fd == -1 || flock(o->fd, LOCK_EX | LOCK_NB) == -1)
+		return -1;
+	return wal_fix_mode(o->fd, q->file_mode, q->gid);
+}
+
+/* Half-made checkpoints of the dead. */
+static void
+sweep_tmp(struct queue *q)
+{
+	int dirfd = openat(q->state_fd, ".", O_RDONLY | O_DIRECTORY |
+	    O_CLOEXEC), fd;
+	DIR *dir = dirfd == -1 ? NULL : fdopendir(dirfd);
+	struct dirent *e;
+
+	if (dir == NULL) {
+		if (dirfd != -1)
+			close(dirfd);
+		return;
+	}
+	while ((e = readdir(dir)) != NULL) {
+		if (strncmp(e->d_name, FSDUR_TMP_PREFIX,
+		    strlen(FSDUR_TMP_PREFIX)) != 0)
+			continue;
+		fd = openat(q->state_fd, e->d_name, O_RDONLY | O_CLOEXEC);
+		if (fd == -1)
+			continue;
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			(void)unlinkat(q->state_fd, e->d_name, 0);
+		close(fd);
+	}
+	closedir(dir);
+}
+
 static int
 write_out(struct queue *q, void *arg)
 {
 	struct out *o = arg;
 
+	if (o->fd == -1 && open_tmp(o) == -1)
+		return -1;
 	if (groups_save(q) == -1)
 		return -1;
 	/* A second try begins anew. */
@@ -130,6 +182,7 @@ forget_old(struct queue *q, void *arg)
 	char name[17];
 
 	(void)arg;
+	sweep_tmp(q);
 	if (wal_list(q->state_fd, &points, &points_cnt) == -1)
 		return -1;
 	oldest = points_cnt < KEPT ? 0 : points[points_cnt - KEPT];
@@ -155,13 +208,7 @@ checkpoint_make(struct queue *q)
 	char name[17];
 	int r = -1, saved;
 
-	snprintf(o.tmp, sizeof(o.tmp), FSDUR_TMP_PREFIX "%d", (int)getpid());
-	o.fd = openat(q->state_fd, o.tmp, O_RDWR | O_CREAT | O_TRUNC |
-	    O_CLOEXEC, q->file_mode);
-	if (o.fd == -1)
-		return -1;
-	if (wal_fix_mode(o.fd, q->file_mode, q->gid) == -1 ||
-	    index_run(q, write_out, &o) == -1 ||
+	if (index_run(q, write_out, &o) == -1 ||
 	    fsdur_truncate(o.fd, o.off) == -1 ||
 	    fsdur_sync(o.fd) == -1 || wal_commit_all(&q->journal) == -1)
 		goto out;
@@ -173,9 +220,10 @@ checkpoint_make(struct queue *q)
 	r = index_run(q, forget_old, NULL);
 out:
 	saved = errno;
-	if (r == -1)
+	if (r == -1 && o.fd != -1)
 		(void)unlinkat(q->state_fd, o.tmp, 0);
-	close(o.fd);
+	if (o.fd != -1)
+		close(o.fd);
 	buf_release(&o.buf);
 	errno = saved;
 	return r;

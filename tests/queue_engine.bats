@@ -85,3 +85,11 @@ half_made() { compgen -G 'q/log/.c*' >/dev/null; }
 		run -75 qpush "$step" two
 	done
 }
+
+@test "queue: a half-made checkpoint is swept by the next" {
+	qpush q one
+	DSUTILS_FAULT=rename:1:kill run -137 qctl set q tries=3
+	compgen -G 'q/state/.tmp-*'
+	run -0 qctl set q tries=4
+	run ! compgen -G 'q/state/.tmp-*'
+}
