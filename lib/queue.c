@@ -27,6 +27,7 @@
 #include "queue_priv.h"
 
 #define FILE_MAX	4096U
+#define REMOVED		"removed"	/* `queue`, once it is being removed */
 #define LOG_MAGIC	"dqlog001"
 #define JOURNAL_MAGIC	"dqjrn001"
 
@@ -619,18 +620,23 @@ queue_remove(const char *path)
 
 	if (q.dirfd == -1)
 		return -1;
-	/* Only what is a queue, even a damaged one. */
+	/* Only what is a queue, even a damaged one, or was one: see below. */
 	if (read_file(&q, &force) == -1 && (errno == ENOENT ||
-	    faccessat(q.dirfd, "queue", F_OK, 0) == -1))
+	    (faccessat(q.dirfd, "queue", F_OK, 0) == -1 &&
+	    faccessat(q.dirfd, REMOVED, F_OK, 0) == -1)))
 		goto out;
-	/* From here on it is none: whoever waits in it is told by control. */
-	if (unlinkat(q.dirfd, "queue", 0) == -1 && errno != ENOENT)
+	/* From here on it is none: whoever waits in it is told by control.
+	 * If we are killed, the name tells that what is left may go. */
+	if (renameat(q.dirfd, "queue", q.dirfd, REMOVED) == -1 &&
+	    errno != ENOENT)
 		goto out;
 	(void)unlinkat(q.dirfd, "control", 0);
 	for (size_t i = 0; i < sizeof(subdirs) / sizeof(*subdirs); i++)
 		if (remove_below(q.dirfd, subdirs[i]) == -1)
 			goto out;
-	if (sync_parent(q.dirfd) == -1)
+	if (fsdur_fault_point("unlink") == -1 ||
+	    (unlinkat(q.dirfd, REMOVED, 0) == -1 && errno != ENOENT) ||
+	    sync_parent(q.dirfd) == -1)
 		goto out;
 	r = rmdir(path);
 out:

@@ -93,3 +93,14 @@ half_made() { compgen -G 'q/log/.c*' >/dev/null; }
 	run -0 qctl set q tries=4
 	run ! compgen -G 'q/state/.tmp-*'
 }
+
+@test "queue: qctl rm that was killed can be run again" {
+	qpush q one
+	DSUTILS_FAULT=unlink:1:kill run -137 qctl rm q
+	run -65 qpush q two
+	run -0 qctl rm q
+	run ! test -e q
+	mkdir -p other/log
+	run ! qctl rm other
+	test -d other/log
+}
