@@ -333,6 +333,7 @@ create_in(struct queue *q, const struct queue_create *how)
 		errno = ENOTEMPTY;
 		return -1;
 	}
+	dir_sweep(q->dirfd);
 	arc4random_buf(id, sizeof(id));
 	for (size_t i = 0; i < sizeof(id); i++)
 		snprintf(q->id_hex + 2 * i, 3, "%02x", id[i]);

@@ -508,6 +508,8 @@ int	rebuild(struct queue *q);		/* the index; under INDEX */
 /* Make index file gen from checkpoint and journal; a transaction is open. */
 int	replay(struct queue *q, uint64_t gen);
 uint64_t boot_stamp(const struct queue *q);
+/* Remove half-made files, when nobody can be making one. */
+void	dir_sweep(int dirfd);
 
 /* --- queue_reclaim.c ------------------------------------------------------------------------- */
 

@@ -175,9 +175,8 @@ sync_last(int dirfd)
 	return r;
 }
 
-/* Half-made files; after a boot nobody is making one. */
-static void
-sweep_tmp(int dirfd)
+void
+dir_sweep(int dirfd)
 {
 	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd == -1 ? NULL : fdopendir(fd);
@@ -265,9 +264,9 @@ recover_locked(struct queue *q, bool boot)
 	uint64_t end_seq, end_pos, values[ATTR_CNT];
 
 	if (boot) {
-		sweep_tmp(q->log_fd);
-		sweep_tmp(q->journal_fd);
-		sweep_tmp(q->state_fd);
+		dir_sweep(q->log_fd);
+		dir_sweep(q->journal_fd);
+		dir_sweep(q->state_fd);
 	}
 	if (recover_logs(q, &end_seq, &end_pos) == -1)
 		return -1;

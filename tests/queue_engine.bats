@@ -104,3 +104,10 @@ half_made() { compgen -G 'q/log/.c*' >/dev/null; }
 	run ! qctl rm other
 	test -d other/log
 }
+
+@test "queue: what killed creators left does not keep the directory" {
+	DSUTILS_FAULT=rename:1:kill run -137 qctl create q
+	run -0 qctl create q
+	run -0 qctl rm q
+	run ! test -e q
+}
