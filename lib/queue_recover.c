@@ -204,6 +204,13 @@ newest_checkpoint(struct queue *q)
 	return newest;
 }
 
+/* Never the magic of a batch: that is how a record is told from one. */
+static uint32_t
+new_epoch(void)
+{
+	return arc4random() | 0x80000000U;
+}
+
 /* Where both logs end; their words are right afterwards. */
 static int
 recover_logs(struct queue *q, uint64_t *end_seq, uint64_t *end_pos)
@@ -225,25 +232,25 @@ recover_logs(struct queue *q, uint64_t *end_seq, uint64_t *end_pos)
 	wal_release(&q->journal);
 	if (sync_last(q->log_fd) == -1 || sync_last(q->journal_fd) == -1)
 		return -1;
-	if (wal_recover(&q->log, log_floor, 0, 0, arc4random(), end_seq) ==
+	if (wal_recover(&q->log, log_floor, 0, 0, new_epoch(), end_seq) ==
 	    -1)
 		return -1;
 	/* What was durable is damaged or missing at its end: that messages
 	 * were there is known, and their numbers are not given out again. */
 	if (word_get(&q->log.words->tail) <= log_floor &&
 	    *end_seq < floor_seq) {
-		if (wal_begin(&q->log, log_floor, floor_seq, arc4random()) ==
+		if (wal_begin(&q->log, log_floor, floor_seq, new_epoch()) ==
 		    -1)
 			return -1;
 		*end_seq = floor_seq;
 	}
 	*end_pos = word_get(&q->log.words->tail);
-	if (wal_recover(&q->journal, journal_floor, 0, 0, arc4random(),
+	if (wal_recover(&q->journal, journal_floor, 0, 0, new_epoch(),
 	    &seq) == -1)
 		return -1;
 	newest = newest_checkpoint(q);
 	if (word_get(&q->journal.words->tail) < newest)
-		return wal_begin(&q->journal, newest, seq, arc4random());
+		return wal_begin(&q->journal, newest, seq, new_epoch());
 	return 0;
 }
 
