@@ -393,8 +393,12 @@ struct scanned {
  */
 int	scan_next(struct queue *q, struct group *g, struct scanned *s);
 void	scan_pass(struct group *g, const struct scanned *s);
-int	scan_to(struct queue *q, uint64_t pos, uint64_t count,
-	    uint64_t *end);	/* position behind count messages from pos */
+/*
+ * Where the messages numbered seq (it begins at pos) to seq + *count end; if
+ * they are more than so many bytes, of fewer, but one at least.
+ */
+int	scan_to(struct queue *q, uint64_t seq, uint64_t pos, uint64_t *count,
+	    uint64_t bytes, uint64_t *end);
 
 /* --- queue_journal.c: building, appending and redoing records ----------------- */
 

@@ -171,29 +171,36 @@ scan_pass(struct group *g, const struct scanned *s)
 }
 
 int
-scan_to(struct queue *q, uint64_t pos, uint64_t count, uint64_t *end)
+scan_to(struct queue *q, uint64_t seq, uint64_t pos, uint64_t *count,
+    uint64_t bytes, uint64_t *end)
 {
-	uint64_t limit = word_get(&q->log.words->visible);
+	uint64_t limit = word_get(&q->log.words->visible), from = pos;
 	struct queue_message m;
 	struct wal_batch b;
 	struct msg_head h;
 	int got;
 
-	while (count > 0) {
-		got = msg_item(&q->log_rd, &pos, limit, &b, &h, &m);
+	*end = pos;
+	while ((got = msg_item(&q->log_rd, &pos, limit, &b, &h, &m)) !=
+	    ITEM_NONE) {
 		if (got == -1)
 			return -1;
-		if (got == ITEM_NONE) {
-			errno = EIO;
-			return -1;
-		}
 		if (got == ITEM_BATCH) {
 			pos += WAL_BATCH_SIZE;
-		} else if (got == ITEM_MESSAGE) {
-			pos += h.size;
-			count--;
+			continue;
 		}
+		if (got == ITEM_DAMAGE)
+			continue;
+		if (h.seq >= seq + *count)
+			break;
+		if (*end > from && pos + h.size - from > bytes) {
+			*count = h.seq - seq;
+			break;
+		}
+		pos += h.size;
+		*end = pos;
+		if (h.seq + 1 == seq + *count)
+			break;
 	}
-	*end = pos;
 	return 0;
 }

@@ -200,7 +200,7 @@ settle_fn(struct queue *q, void *arg)
 		left -= done;
 		pos = i == c->at ? c->at_pos : x->end;
 		if (done > 0 && done < handed(c, i) &&
-		    scan_to(q, x->pos, done, &pos) == -1)
+		    scan_to(q, x->seq, x->pos, &done, UINT64_MAX, &pos) == -1)
 			goto out;
 		if (settle_extent(q, s, &a, x, done, pos) == -1)
 			goto out;

@@ -200,18 +200,17 @@ pick(struct queue *q, struct taking *t, const struct entry *e,
 static int
 shorten(struct queue *q, const struct taking *t, struct entry *e)
 {
-	uint64_t n = e->count, bytes = e->end - e->pos;
+	uint64_t n = e->count;
 
 	if (n > t->left)
 		n = t->left;
-	if (bytes > t->bytes_left)
-		n = n * t->bytes_left / bytes;
 	if (n == 0 || one_by_one(t))
 		n = 1;
-	if (n == e->count)
+	if (n == e->count && e->end - e->pos <= t->bytes_left)
 		return 0;
 	e->count = n;
-	return scan_to(q, e->pos, n, &e->end);
+	return scan_to(q, e->seq, e->pos, &e->count, t->bytes_left,
+	    &e->end);
 }
 
 static bool
@@ -219,8 +218,7 @@ full(const struct taking *t, const struct entry *e)
 {
 	if (t->left == 0 || t->c->extents_cnt >= EXTENTS_MAX)
 		return true;
-	return t->c->messages > 0 && e->count == 1 &&
-	    e->end - e->pos > t->bytes_left;
+	return t->c->messages > 0 && e->end - e->pos > t->bytes_left;
 }
 
 /* --- below the cursor -------------------------------------------------------------- */
@@ -312,10 +310,10 @@ take_waiting(struct queue *q, struct taking *t)
 				at = i;
 		h = &t->heads[at];
 		e = h->e;
-		if (full(t, &e))
-			break;
 		if (e.count > 1 && shorten(q, t, &e) == -1)
 			return -1;
+		if (full(t, &e))
+			break;
 		tries = 0;
 		if (e.count == 1 && note_get(q, t->g, e.seq, &tries, &due) ==
 		    -1)
