@@ -110,7 +110,8 @@ delayed_ahead(struct queue *q, const struct group *g, uint64_t *cnt)
 	struct queue_message m;
 	struct wal_batch b;
 	struct msg_head h;
-	int got;
+	struct range r;
+	int got, done;
 
 	*cnt = 0;
 	for (int i = 0; i < AHEAD_BATCHES && pos < limit; i++) {
@@ -125,8 +126,12 @@ delayed_ahead(struct queue *q, const struct group *g, uint64_t *cnt)
 				pos += b.body_len;
 		} else if (got == ITEM_MESSAGE) {
 			pos += h.size;
-			*cnt += h.seq >= g->cursor_seq &&
-			    (uint64_t)m.due_ns > now;
+			if (h.seq < g->cursor_seq || (uint64_t)m.due_ns <= now)
+				continue;
+			/* Purged, or before the group's beginning? */
+			if ((done = done_find(q, g->no, h.seq, &r)) == -1)
+				return -1;
+			*cnt += done == 0;
 		}
 	}
 	return 0;
