@@ -133,9 +133,10 @@ struct grouping {
 	enum queue_from from;
 	uint64_t value;
 	uint64_t first, pos;
+	struct buf gone;	/* numbers from there on that are not there */
 };
 
-/* Where it begins, found and recorded in one hold of INDEX. */
+/* Where it begins; nothing is given back until it is recorded. */
 static int
 begin_at(struct queue *q, struct grouping *a)
 {
@@ -154,6 +155,40 @@ begin_at(struct queue *q, struct grouping *a)
 	}
 }
 
+static int
+find_beginning(struct queue *q, void *arg)
+{
+	return begin_at(q, arg);
+}
+
+static void
+begin_now(struct queue *q, struct grouping *a)
+{
+	if (a->from != QUEUE_NEW)
+		return;
+	/* Pair of an append that is under way: the position rules. */
+	a->pos = word_get(&q->log.words->visible);
+	a->first = word_get(&q->log.words->visible_seq);
+}
+
+/* Find out where it begins, then change it, with nothing given back meanwhile. */
+static int
+regroup(struct queue *q, struct grouping *a, int (*fn)(struct queue *q,
+    void *arg))
+{
+	int r = -1;
+
+	if (reclaim_lock(q) == -1)
+		return -1;
+	if (index_run(q, find_beginning, a) != -1 &&
+	    (a->from == QUEUE_NEW || gone_find(q, a->first, a->pos,
+	    &a->gone) == 0))
+		r = index_run(q, fn, a);
+	reclaim_unlock(q);
+	buf_release(&a->gone);
+	return r;
+}
+
 static bool
 name_ok(const char *name)
 {
@@ -170,20 +205,21 @@ static int
 add_fn(struct queue *q, void *arg)
 {
 	struct grouping *a = arg;
+	uint32_t no = (uint32_t)q->idx.root.next_group;
 
 	if (group_named(q, a->name) != NULL) {
 		errno = EEXIST;
 		return -1;
 	}
-	if (begin_at(q, a) == -1)
-		return -1;
-	if (record_begin(q, J_GROUP) == -1 ||
-	    record_u64(q, q->idx.root.next_group) == -1 ||
+	begin_now(q, a);
+	if (gone_keep(q, &a->gone) == -1 ||
+	    record_begin(q, J_GROUP) == -1 ||
+	    record_u64(q, no) == -1 ||
 	    record_u64(q, a->first) == -1 || record_u64(q, a->pos) == -1 ||
 	    record_bytes(q, a->name, strlen(a->name)) == -1)
 		return -1;
 	record_end(q);
-	return record_commit(q);
+	return gone_record(q, no, &a->gone) == -1 ? -1 : record_commit(q);
 }
 
 int
@@ -196,7 +232,7 @@ queue_group_add(struct queue *q, const char *name, enum queue_from from,
 		errno = EINVAL;
 		return -1;
 	}
-	if (index_run(q, add_fn, &a) == -1)
+	if (regroup(q, &a, add_fn) == -1)
 		return -1;
 	*first = a.first;
 	return settled(q, true);
@@ -209,14 +245,15 @@ reset_fn(struct queue *q, void *arg)
 
 	if (group_find(q, a->group) == NULL)
 		return no_group();
-	if (begin_at(q, a) == -1)
-		return -1;
-	if (record_begin(q, J_RESET) == -1 ||
+	begin_now(q, a);
+	if (gone_keep(q, &a->gone) == -1 ||
+	    record_begin(q, J_RESET) == -1 ||
 	    record_u64(q, a->group) == -1 || record_u64(q, a->first) == -1 ||
 	    record_u64(q, a->pos) == -1)
 		return -1;
 	record_end(q);
-	return record_commit(q);
+	return gone_record(q, a->group, &a->gone) == -1 ? -1 :
+	    record_commit(q);
 }
 
 int
@@ -225,7 +262,7 @@ queue_group_reset(struct queue *q, uint32_t group, enum queue_from from,
 {
 	struct grouping a = { .group = group, .from = from, .value = value };
 
-	if (index_run(q, reset_fn, &a) == -1)
+	if (regroup(q, &a, reset_fn) == -1)
 		return -1;
 	*first = a.first;
 	return settled(q, false);

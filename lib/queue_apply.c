@@ -325,9 +325,29 @@ apply_fence(struct queue *q, struct words *w)
 
 /* --- groups ----------------------------------------------------------------------------- */
 
+/* A run of plain messages that begins before `from` and goes on behind it. */
+static int
+split(struct queue *q, struct group *g, struct claim_row *c, uint64_t from,
+    uint64_t from_pos)
+{
+	struct claim_row rest = *c;
+
+	if (from <= c->start || from >= c->start + c->count)
+		return 0;
+	if (claim_del(q, g->no, c) == -1)
+		return -1;
+	rest.start = from;
+	rest.count -= from - c->start;
+	rest.pos = from_pos;
+	c->count = from - c->start;
+	c->end = from_pos;
+	return claim_put(q, g->no, &rest);
+}
+
 /*
  * End every claim of the group, but for the keys.  Messages before `from` are
- * finished for good, those from there on wait again once their holder ends.
+ * finished for good, those from there on wait again once their holder ends.  A
+ * lease has nobody whose end could be told, and an acknowledged run no key.
  */
 static int
 fence_all(struct queue *q, struct group *g, uint64_t from, uint64_t from_pos)
@@ -429,6 +449,36 @@ apply_group(struct queue *q, struct words *w)
 	if ((g = group_make(q, no, name)) == NULL)
 		return -1;
 	return done_set(q, g, from, from_pos);
+}
+
+/* Their bytes were given back before the group could want them. */
+static int
+apply_gone(struct queue *q, struct words *w)
+{
+	struct group *g = group_of(q, w);
+	uint64_t start, end, end_pos, seq;
+	struct claim_row c;
+	int got;
+
+	while (w->left > 0) {
+		start = words_next(w);
+		end = words_next(w);
+		end_pos = words_next(w);
+		if (w->short_ || g == NULL)
+			return 0;
+		for (seq = start; (got = claim_next(q, g->no, seq, &c)) == 1 &&
+		    c.start < end; seq = c.start + 1) {
+			if (c.flags & CLAIM_ACKED)
+				continue;
+			g->in_flight -= c.count;
+			c.flags |= CLAIM_ACKED;
+			if (claim_put(q, g->no, &c) == -1)
+				return -1;
+		}
+		if (got == -1 || done_add(q, g, start, end, end_pos, 0) == -1)
+			return -1;
+	}
+	return 0;
 }
 
 static int
@@ -536,6 +586,7 @@ apply_record(struct queue *q, unsigned int type, const unsigned char *body,
 	case J_CUT:	return apply_cut(q, &w, false);
 	case J_EXTEND:	return apply_extend(q, &w);
 	case J_FENCE:	return apply_fence(q, &w);
+	case J_GONE:	return apply_gone(q, &w);
 	default:	return 0;	/* of a later version: not for us */
 	}
 }

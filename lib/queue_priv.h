@@ -405,7 +405,7 @@ int	scan_to(struct queue *q, uint64_t seq, uint64_t pos, uint64_t *count,
 enum record {
 	J_CLAIM = 1, J_ACK, J_BACK, J_DEAD, J_REQUEUE, J_BURIED, J_PURGE,
 	J_RESET, J_GROUP, J_UNGROUP, J_ATTR, J_GAP, J_BOOT, J_CUT, J_EXTEND,
-	J_FENCE,
+	J_FENCE, J_GONE,
 };
 
 int	record_begin(struct queue *q, enum record type);
@@ -522,6 +522,19 @@ int	reclaim_if_due(struct queue *q);
 int	reserve_fill(struct queue *q);
 /* Count anew, into control, what of the log is not on disk any more. */
 int	freed_count(struct queue *q);
+
+/* --- queue_gone.c: numbers whose messages were given back --------------------------------------- */
+
+int	reclaim_lock(struct queue *q);		/* waits for who is at it */
+void	reclaim_unlock(struct queue *q);
+/*
+ * Numbers from seq (its place would be pos) on that the log does not hold, as
+ * struct range; of these, those that are removed; told in the journal.
+ */
+int	gone_find(struct queue *q, uint64_t seq, uint64_t pos,
+	    struct buf *ranges);
+int	gone_keep(struct queue *q, struct buf *ranges);
+int	gone_record(struct queue *q, uint32_t group, const struct buf *ranges);
 
 /* --- queue_ids.c: the window of ids ------------------------------------------------------------- */
 
