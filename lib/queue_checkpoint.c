@@ -155,6 +155,9 @@ write_out(struct queue *q, void *arg)
 		return -1;
 	if (groups_save(q) == -1)
 		return -1;
+	/* Ids outlive their messages, whose bytes may go after this. */
+	if (ids_catch_up(q) == -1 && errno != EIO)
+		return -1;
 	/* A second try begins anew. */
 	o->off = 0;
 	o->chain = 0;
