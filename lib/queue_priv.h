@@ -372,6 +372,10 @@ int	view_trash(struct queue *q);	/* delete some of what was forgotten */
 /* 1: there is a message of the key, taken or, below the cursor, waiting. */
 int	key_get(struct queue *q, const struct group *g, uint64_t kh,
 	    struct key_row *k);
+/* Messages whose time has come stand among the ready ones from now on, in
+ * their place; at most so many in one go. */
+int	view_ripen(struct queue *q, struct group *g, uint64_t now,
+	    unsigned int most, bool *more);
 /* Walking what can be taken: the first entry at or above *lane and seq in
  * ready; the first in waiting; the first parked of a key: 1, 0, -1. */
 int	view_ready(struct queue *q, const struct group *g,

@@ -1,10 +1,10 @@
 /*
  * queue_take: choose what can be taken, earliest first, and claim it.
  *
- * First what waits below the cursor (ready, and waiting whose time has come),
- * by sequence number over all lanes; then the log from the cursor on, where
- * what cannot be taken is entered in the views as the cursor passes it.  At
- * most SCAN_STEP messages are passed in one transaction, so that nobody is
+ * First what is ready below the cursor, by sequence number over all lanes;
+ * then the log from the cursor on, where what cannot be taken is entered in
+ * the views as the cursor passes it.  At most SCAN_STEP messages are passed,
+ * or moved from waiting to ready as their time comes, in one transaction, so that nobody is
  * kept waiting by a long row of blocked ones.
  */
 
@@ -18,8 +18,7 @@
 #include "queue_priv.h"
 
 #define SCAN_STEP	500
-#define HEADS_MAX	(LANES + 2)
-#define WAIT_LANE	UINT32_MAX
+#define HEADS_MAX	(LANES + 1)
 #define EXTENTS_MAX	20000U		/* in one claim */
 
 struct head {
@@ -223,26 +222,14 @@ full(const struct taking *t, const struct entry *e)
 
 /* --- below the cursor -------------------------------------------------------------- */
 
-/* Fill in the first entry of the lane from (due or) seq on; 0: no more. */
+/* Fill in the first entry of the lane from seq on; 0: no more. */
 static int
-load_head(struct queue *q, struct taking *t, struct head *h, uint64_t seq,
-    uint64_t due)
+load_head(struct queue *q, struct taking *t, struct head *h, uint64_t seq)
 {
 	unsigned int lane = h->lane;
-	int got;
+	int got = view_ready(q, t->g, &lane, seq, &h->e);
 
-	if (lane != WAIT_LANE) {
-		got = view_ready(q, t->g, &lane, seq, &h->e);
-		return got == 1 ? lane == h->lane : got;
-	}
-	while ((got = view_waiting(q, t->g, due, seq, &h->e)) == 1 &&
-	    h->e.due_ns <= t->now) {
-		if (part_ok(t->how, h->e.kh))
-			return 1;
-		due = h->e.due_ns;
-		seq = h->e.seq + 1;
-	}
-	return got == -1 ? -1 : 0;
+	return got == 1 ? lane == h->lane : got;
 }
 
 static int
@@ -266,12 +253,7 @@ load_heads(struct queue *q, struct taking *t)
 		}
 		lane++;
 	}
-	if (t->g->waiting == 0)
-		return 0;
-	h->lane = WAIT_LANE;
-	if ((got = load_head(q, t, h, 0, 0)) == 1)
-		t->heads_cnt++;
-	return got == -1 ? -1 : 0;
+	return 0;
 }
 
 /* A stream goes on with what is parked behind the key's first message. */
@@ -294,7 +276,7 @@ take_run(struct queue *q, struct taking *t, uint64_t kh, uint64_t seq)
 }
 
 static int
-take_waiting(struct queue *q, struct taking *t)
+take_ready(struct queue *q, struct taking *t)
 {
 	uint64_t tries, due;
 	struct head *h;
@@ -321,7 +303,7 @@ take_waiting(struct queue *q, struct taking *t)
 		if (pick(q, t, &e, tries) == -1 ||
 		    (e.kh != 0 && take_run(q, t, e.kh, e.seq + 1) == -1))
 			return -1;
-		got = load_head(q, t, h, e.seq + e.count, e.due_ns);
+		got = load_head(q, t, h, e.seq + e.count);
 		if (got == -1)
 			return -1;
 		if (got == 0)
@@ -485,7 +467,11 @@ take_fn(struct queue *q, void *arg)
 	}
 	if (attr_now(q, ATTR_PAUSED) != 0)
 		return 0;
-	if (take_waiting(q, t) == -1 || take_scanning(q, t) == -1)
+	if (view_ripen(q, t->g, t->now, SCAN_STEP, &t->more) == -1)
+		return -1;
+	if (t->more)
+		return 2;
+	if (take_ready(q, t) == -1 || take_scanning(q, t) == -1)
 		return -1;
 	if (t->rows_cnt > 0) {
 		if (t->c->extents_cnt > 1)

@@ -248,6 +248,42 @@ view_parked(struct queue *q, const struct group *g, uint64_t kh,
 	return got;
 }
 
+int
+view_ripen(struct queue *q, struct group *g, uint64_t now, unsigned int most,
+    bool *more)
+{
+	struct key_row row;
+	struct entry e;
+	struct ikey k;
+	int got;
+
+	*more = false;
+	while (g->waiting > 0 && (got = view_waiting(q, g, 0, 0, &e)) != 0) {
+		if (got == -1)
+			return -1;
+		if (e.due_ns > now)
+			return 0;
+		if (most-- == 0) {
+			*more = true;
+			return 0;
+		}
+		if (displace(q, g, e.kh, e.due_ns, e.seq, &e) == -1)
+			return -1;
+		ready_key(&k, g, e.kh, e.seq);
+		g->ready += e.count;
+		if (entry_put(q, &k, &e) == -1)
+			return -1;
+		if (e.kh == 0)
+			continue;
+		if (key_get(q, g, e.kh, &row) == -1)
+			return -1;
+		row.leader_due = 0;
+		if (key_put(q, g, e.kh, &row, row.parked) == -1)
+			return -1;
+	}
+	return 0;
+}
+
 /* --- what happens to messages ------------------------------------------------------ */
 
 int
