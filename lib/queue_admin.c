@@ -180,6 +180,9 @@ regroup(struct queue *q, struct grouping *a, int (*fn)(struct queue *q,
 
 	if (reclaim_lock(q) == -1)
 		return -1;
+	/* What the readers hold in memory may be gone already. */
+	wal_reader_refresh(&q->log_rd);
+	wal_reader_refresh(&q->data_rd);
 	if (index_run(q, find_beginning, a) != -1 &&
 	    (a->from == QUEUE_NEW || gone_find(q, a->first, a->pos,
 	    &a->gone) == 0))
