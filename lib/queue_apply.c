@@ -352,7 +352,7 @@ split(struct queue *q, struct group *g, struct claim_row *c, uint64_t from,
 static int
 fence_all(struct queue *q, struct group *g, uint64_t from, uint64_t from_pos)
 {
-	struct claim_row c, rest;
+	struct claim_row c;
 	uint64_t seq = 0;
 	int got;
 
@@ -360,15 +360,13 @@ fence_all(struct queue *q, struct group *g, uint64_t from, uint64_t from_pos)
 	g->dirty = true;
 	while ((got = claim_next(q, g->no, seq, &c)) == 1) {
 		seq = c.start + 1;
-		if (c.start < from && from - c.start < c.count) {
-			rest = c;	/* a row of its own, met next */
-			rest.start = from;
-			rest.count -= from - c.start;
-			rest.pos = from_pos;
-			if (claim_put(q, g->no, &rest) == -1)
+		if (split(q, g, &c, from, from_pos) == -1)
+			return -1;
+		if ((c.flags & CLAIM_LEASE) != 0 || (c.count > 1 &&
+		    (c.start < from || (c.flags & CLAIM_ACKED) != 0))) {
+			if (claim_del(q, g->no, &c) == -1)
 				return -1;
-			c.count = from - c.start;
-			c.end = from_pos;
+			continue;
 		}
 		c.flags |= CLAIM_FENCED;
 		if (c.start < from) {
