@@ -234,6 +234,34 @@ apply_back(struct queue *q, struct words *w)
 	return 0;
 }
 
+/* A claim that was acknowledged when taken (-m), but not durably: undone. */
+static int
+apply_unack(struct queue *q, struct words *w)
+{
+	struct group *g = group_of(q, w);
+	uint64_t no = words_next(w), seq = 0;
+	struct claim_row c;
+	struct range out;
+	int got = 0;
+
+	if (w->short_ || g == NULL)
+		return 0;
+	while ((got = claim_next(q, g->no, seq, &c)) == 1) {
+		seq = c.start + 1;
+		if (c.no != no || (c.flags & CLAIM_ACKED) == 0)
+			continue;
+		out = (struct range){ c.start, c.start + c.count, c.end };
+		if (done_remove(q, g, &out, c.pos) == -1)
+			return -1;
+		c.flags &= ~(uint64_t)CLAIM_ACKED;
+		g->in_flight += c.count;
+		if (claim_put(q, g->no, &c) == -1 ||
+		    give_back(q, g, &c, false, 0) == -1)
+			return -1;
+	}
+	return got;
+}
+
 static int
 apply_dead(struct queue *q, struct words *w)
 {
@@ -259,6 +287,7 @@ apply_requeue(struct queue *q, struct words *w)
 {
 	struct group *g = group_of(q, w);
 	uint64_t seq = words_next(w), found = seq;
+	struct range out = { seq, seq + 1, 0 };
 	struct dead_row d;
 	struct entry e;
 	int got;
@@ -270,7 +299,7 @@ apply_requeue(struct queue *q, struct words *w)
 	e = (struct entry){ seq, 1, d.pos, d.end, d.kh, 0 };
 	wanted_again(q);
 	if (dead_del(q, g, seq) == -1 ||
-	    done_remove(q, g, seq, d.pos) == -1 ||
+	    done_remove(q, g, &out, d.pos) == -1 ||
 	    note_put(q, g, seq, 0, 0) == -1)
 		return -1;
 	return seq < g->cursor_seq ? view_add(q, g, &e) : 0;
@@ -584,6 +613,7 @@ apply_record(struct queue *q, unsigned int type, const unsigned char *body,
 	case J_CUT:	return apply_cut(q, &w, false);
 	case J_EXTEND:	return apply_extend(q, &w);
 	case J_FENCE:	return apply_fence(q, &w);
+	case J_UNACK:	return apply_unack(q, &w);
 	case J_GONE:	return apply_gone(q, &w);
 	default:	return 0;	/* of a later version: not for us */
 	}

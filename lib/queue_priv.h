@@ -312,8 +312,8 @@ int	done_next(struct queue *q, uint32_t group, uint64_t seq,
 	    struct range *r);
 int	done_add(struct queue *q, struct group *g, uint64_t start,
 	    uint64_t end, uint64_t end_pos, uint64_t bytes);
-/* pos: where message `seq` begins. */
-int	done_remove(struct queue *q, struct group *g, uint64_t seq,
+/* [out->start, out->end), whose first message begins at pos, is not. */
+int	done_remove(struct queue *q, struct group *g, const struct range *out,
 	    uint64_t pos);
 int	done_recount(struct queue *q);	/* root.finished, from all groups */
 /* Replace all of the group's ranges by [0, end). */
@@ -409,7 +409,7 @@ int	scan_to(struct queue *q, uint64_t seq, uint64_t pos, uint64_t *count,
 enum record {
 	J_CLAIM = 1, J_ACK, J_BACK, J_DEAD, J_REQUEUE, J_BURIED, J_PURGE,
 	J_RESET, J_GROUP, J_UNGROUP, J_ATTR, J_GAP, J_BOOT, J_CUT, J_EXTEND,
-	J_FENCE, J_GONE,
+	J_FENCE, J_GONE, J_UNACK,
 };
 
 int	record_begin(struct queue *q, enum record type);

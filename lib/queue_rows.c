@@ -381,25 +381,28 @@ done_add(struct queue *q, struct group *g, uint64_t start, uint64_t end,
 }
 
 int
-done_remove(struct queue *q, struct group *g, uint64_t seq, uint64_t pos)
+done_remove(struct queue *q, struct group *g, const struct range *out,
+    uint64_t pos)
 {
 	struct range r, left, right;
 	int got;
 
-	if ((got = done_find(q, g->no, seq, &r)) != 1)
+	if ((got = done_find(q, g->no, out->start, &r)) != 1)
 		return got;
+	if (r.end < out->end)
+		return 0;
 	if (range_del(q, g->no, r.start) == -1)
 		return -1;
-	left = (struct range){ r.start, seq, pos };
-	right = (struct range){ seq + 1, r.end, r.end_pos };
+	left = (struct range){ r.start, out->start, pos };
+	right = (struct range){ out->end, r.end, r.end_pos };
 	if (left.start < left.end && range_put(q, g->no, &left) == -1)
 		return -1;
 	if (right.start < right.end && range_put(q, g->no, &right) == -1)
 		return -1;
-	group_unquiet(g, seq);
+	group_unquiet(g, out->start);
 	g->dirty = true;
-	g->finished--;
-	return finished_by_all(q, g, seq, seq + 1, 0, false);
+	g->finished -= out->end - out->start;
+	return finished_by_all(q, g, out->start, out->end, 0, false);
 }
 
 int

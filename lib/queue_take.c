@@ -514,6 +514,19 @@ need_holder(struct queue *q, const struct queue_take *how,
 	return 0;
 }
 
+/* Acknowledged before delivery, but not on disk: nothing is delivered. */
+static int
+unack_fn(struct queue *q, void *arg)
+{
+	const struct queue_claim *c = arg;
+
+	if (record_begin(q, J_UNACK) == -1 || record_u64(q, c->group) == -1 ||
+	    record_u64(q, c->no) == -1)
+		return -1;
+	record_end(q);
+	return record_commit(q);
+}
+
 int
 queue_take(struct queue *q, uint32_t group, const struct queue_take *how,
     struct queue_claim *claim, int64_t *again_ns)
@@ -539,8 +552,13 @@ queue_take(struct queue *q, uint32_t group, const struct queue_take *how,
 	while ((r = index_run(q, take_fn, t)) == 2)
 		;
 	claimed = r == 1;
-	if (claimed && how->at_most_once && journal_sync(q) == -1)
+	if (claimed && how->at_most_once && journal_sync(q) == -1) {
+		saved = errno;
+		if (index_run(q, unack_fn, claim) == 0)
+			claimed = false;
+		errno = saved;
 		r = -1;
+	}
 	saved = errno;
 	buf_release(&t->rows);
 	buf_release(&t->doomed);

@@ -37,6 +37,7 @@
 #include "wal_priv.h"
 
 #define COMMIT_WAIT_NS	50000000	/* look again after this long */
+#define BESIDE_NS	INT64_C(500000000)	/* then do not rely on others */
 
 void
 wal_init(struct wal *w)
@@ -183,6 +184,7 @@ open_current(struct wal *w)
 		return -1;
 	w->fd_base = base;
 	w->fd_gen = get(&w->words->gen);
+	w->fd_clean = get(&w->words->syncing) == 0;
 	return 0;
 }
 
@@ -252,6 +254,7 @@ make_segment(struct wal *w, uint64_t base, uint64_t seq, uint32_t epoch,
 	wal_release(w);
 	w->fd = fd;
 	w->fd_base = base;
+	w->fd_clean = true;
 	return 0;
 fail:
 	saved = errno;
@@ -485,7 +488,9 @@ sync_now(struct wal *w)
 
 	if (fsdur_sync(w->fd) == 0) {
 		publish_durable(w, tail, seq);
-		put(&s->syncing, 0);
+		/* Unless we were stopped so long that others went on. */
+		if (get(&s->syncing) == tail)
+			put(&s->syncing, 0);
 		return 0;
 	}
 	if (lock_take(w->lock, w->lock_append, MONO_NEVER) == -1)
@@ -494,6 +499,34 @@ sync_now(struct wal *w)
 	saved = errno;
 	lock_drop(w->lock, w->lock_append);
 	errno = saved;
+	return r;
+}
+
+/*
+ * Who syncs for all does not come to an end; it may be stopped.  With a
+ * descriptor that would have seen its failure, sync beside it; with a younger
+ * one a sync would prove nothing, so what is not known to be safe is copied.
+ */
+static int
+sync_beside(struct wal *w)
+{
+	uint64_t tail, seq;
+	bool clean;
+	int r = 0, saved;
+
+	if (lock_try(w->lock, w->lock_append) == -1)
+		return errno == EBUSY ? 0 : -1;
+	tail = get(&w->words->tail);
+	seq = get(&w->words->tail_seq);
+	r = open_current(w);
+	clean = w->fd_clean;
+	if (r == 0 && !clean)
+		r = mend(w);
+	saved = errno;
+	lock_drop(w->lock, w->lock_append);
+	errno = saved;
+	if (r == 0 && clean && (r = fsdur_sync(w->fd)) == 0)
+		publish_durable(w, tail, seq);
 	return r;
 }
 
@@ -539,6 +572,7 @@ wal_commit(struct wal *w, const struct wal_place *at)
 {
 	struct wal_words *s = w->words;
 	struct mono warn = mono_after(WAL_SLOW_NS);
+	struct mono beside = mono_after(BESIDE_NS);
 	uint64_t durable;
 	int r, saved;
 
@@ -565,6 +599,13 @@ wal_commit(struct wal *w, const struct wal_place *at)
 		if (errno != EBUSY)
 			return -1;
 		wait_for_change(&s->durable, durable);
+		if (mono_passed(beside) && get(&s->durable) == durable) {
+			if (sync_beside(w) == -1) {
+				errno = EIO;
+				return -1;
+			}
+			beside = mono_after(BESIDE_NS);
+		}
 		if (mono_passed(warn)) {
 			if (w->lock->slow != NULL)
 				w->lock->slow(w->lock->slow_arg,

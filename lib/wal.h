@@ -111,6 +111,7 @@ struct wal {
 
 	int fd;				/* segment open for appending, or -1 */
 	uint64_t fd_base, fd_gen;
+	bool fd_clean;			/* open since before any sync under way */
 	uint64_t pending;		/* end of unpublished WAL_MORE batches, or 0 */
 	uint64_t pending_seq;
 };

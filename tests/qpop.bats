@@ -585,3 +585,13 @@ writes() {
 	grep -q 'may come again' "$spawn_err"
 	assert_depth 0
 }
+
+@test "qpop: -m that cannot be made durable delivers nothing and puts back" {
+	seq 5 | qpush q
+	DSUTILS_FAULT=sync:1+:EIO run -74 qpop -m -n 3 q
+	assert_eq "$output" ''
+	assert_eq "$(qdepth q)" 5
+	run -0 qpop -m -n 3 q
+	assert_eq "$output" $'1\n2\n3'
+	run -0 qctl verify q
+}

@@ -201,7 +201,7 @@ read_message(const unsigned char *p, size_t left, uint64_t seed, uint64_t pos)
 
 static const char *const types[] = { "?", "CLAIM", "ACK", "BACK", "DEAD",
 	"REQUEUE", "BURIED", "PURGE", "RESET", "GROUP", "UNGROUP", "ATTR",
-	"GAP", "BOOT", "CUT", "EXTEND", "FENCE" };
+	"GAP", "BOOT", "CUT", "EXTEND", "FENCE", "GONE", "UNACK" };
 
 /* Of each type the words that do not change from run to run: as the page
  * names them, or nothing for the others. */
@@ -210,7 +210,7 @@ static const char *const fields[] = { "", "group,flags,claim,,,n:start,count"
 	"group,number,,,,tries,,status", "group,number", "group,number",
 	"group,number", "group,number", "group,number", "group",
 	"attribute,value", "start,end", "number,,zero", "number,,losses",
-	"group,start", "group,start,force" };
+	"group,start", "group,start,force", "group", "group" };
 
 static void
 read_words(const unsigned char *p, size_t len, const char *f)
