@@ -404,6 +404,8 @@ after_pop(struct world *w, struct job *j, bool settled)
 			return wrong(w, "line %d: invented: %.40s",
 			    j->step->line, at);
 		/* A killed one may have held it before another settled it. */
+		if (w->o.msgs[id].settled == now && w->mood == MOOD_KILL)
+			continue;	/* its command was killed, and ran again */
 		if (w->o.msgs[id].settled <= j->begun ||
 		    (w->o.msgs[id].settled != NEVER && settled))
 			return wrong(w, "line %d: message %lld was delivered "
