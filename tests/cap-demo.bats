@@ -458,13 +458,15 @@ refused_at_once() {
 @test "cap-demo run --no-write-back: some seed shows an inversion" {
 	local seed
 	export BATS_TEST_TIMEOUT=60
-	for seed in 1 2 3 4; do
+	# Not every violation has a name.
+	local named='regular: key s[123]: (new/old inversion|stale read)'
+	for seed in 1 2 3 4 5 6; do
 		run cap-demo -s $seed -W 5s --no-write-back -c strong
 		assert_match "$status" '^[01]$'
-		[ "$status" -eq 0 ] || break
+		[[ ! $output =~ $named ]] || break
 	done
 	assert_eq "$status" 1
-	assert_match "$output" 'regular: key s[123]: (new/old inversion|stale read)'
+	assert_match "$output" "$named"
 }
 
 @test "cap-demo run --weak-writer: an eventual write undoes strong ones" {
