@@ -253,6 +253,11 @@ c: ok links=2 conns=0'
 	assert_eq "$output" 'ok seed=42
 ok seed=42
 err 65 a line of more than 8191 bytes'
+	# All of it is there before it is looked at.
+	run -0 perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0);
+	    connect(S, sockaddr_un("net/control")) or die;
+	    syswrite(S, "wait 100ms\n#" . "x" x 8191 . "\nseed\n"); print while <S>'
+	assert_eq "$output" $'ok\nerr 65 a line of more than 8191 bytes'
 	run -0 partsim seed
 }
 
