@@ -540,6 +540,19 @@ int	gone_find(struct queue *q, uint64_t seq, uint64_t pos,
 int	gone_keep(struct queue *q, struct buf *ranges);
 int	gone_record(struct queue *q, uint32_t group, const struct buf *ranges);
 
+/* --- queue_gone.c: numbers whose messages were given back --------------------------------------- */
+
+int	reclaim_lock(struct queue *q);		/* waits for who is at it */
+void	reclaim_unlock(struct queue *q);
+/*
+ * Numbers from seq (its place would be pos) on that the log does not hold, as
+ * struct range; of these, those that are removed; told in the journal.
+ */
+int	gone_find(struct queue *q, uint64_t seq, uint64_t pos,
+	    struct buf *ranges);
+int	gone_keep(struct queue *q, struct buf *ranges);
+int	gone_record(struct queue *q, uint32_t group, const struct buf *ranges);
+
 /* --- queue_ids.c: the window of ids ------------------------------------------------------------- */
 
 /* Index the ids of what was appended, under INDEX and APPEND. */
