@@ -37,7 +37,7 @@ read -ra libs < <(pkg-config --libs libbsd-overlay)
 "$CC" -O2 -D_GNU_SOURCE -o timer "$root/tests/bench/queue_time.c"
 "$CC" -O2 -std=c11 -D_GNU_SOURCE -I"$root/lib" "${bsd[@]}" -pthread -o take \
     "$root/tests/bench/queue_take.c" "$root/build/obj-bin/libcommon.a" \
-    -llmdb -lisal -lxxhash -ljson-c -lm "${libs[@]}"
+    -llmdb -lisal -lxxhash -ljson-c -lresolv -lmd -lm "${libs[@]}"
 peer=$work/peer timer=$work/timer
 
 # --- input --------------------------------------------------------------------
