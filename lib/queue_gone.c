@@ -44,13 +44,19 @@ add_range(struct buf *ranges, uint64_t start, uint64_t end, uint64_t end_pos)
 int
 gone_find(struct queue *q, uint64_t seq, uint64_t pos, struct buf *ranges)
 {
-	uint64_t limit = word_get(&q->log.words->visible);
-	uint64_t last = word_get(&q->log.words->visible_seq);
+	uint64_t limit, last;
 	struct queue_message m;
 	struct wal_batch b;
 	struct msg_head h;
 	int got;
 
+	/* Only here are place and number a pair: with what is visible a
+	 * message that is just being shown would be taken for gone. */
+	if (lock_take(&q->lock, LOCK_APPEND, q->patience) == -1)
+		return -1;
+	limit = word_get(&q->log.words->tail);
+	last = word_get(&q->log.words->tail_seq);
+	lock_drop(&q->lock, LOCK_APPEND);
 	while (pos < limit && (got = msg_item(&q->data_rd, &pos, limit, &b,
 	    &h, &m)) != ITEM_NONE) {
 		if (got == -1)
