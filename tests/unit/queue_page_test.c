@@ -247,7 +247,7 @@ read_record(const unsigned char *p, size_t left, uint64_t pos)
 		return 0;
 	type = u32(p);
 	len = u32(p + 4);
-	if (type == 0 || type > 16 || len > left - 8) {
+	if (type == 0 || type > 18 || len > left - 8) {
 		bad("record", pos);
 		return 0;
 	}
