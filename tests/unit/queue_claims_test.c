@@ -73,7 +73,7 @@ test_reset_within(void)
 	struct queue *a = fresh("reset"), *b = again("reset");
 	struct queue_claim c, d;
 	struct queue_message m;
-	uint64_t first, findings, rest;
+	uint64_t first = 0, findings, rest;
 	uint32_t group;
 
 	push(a, NULL, 10);

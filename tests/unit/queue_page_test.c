@@ -2,8 +2,8 @@
  * queue_page: the files of a queue, read by who knows only dsqueue(5).
  *
  * The first half is a reader written from the page; it uses nothing of lib.
- * The second makes a queue with one record of every type and compares what
- * the reader tells with what was done.
+ * The second makes queues with records of all types but CUT and UNACK, and
+ * compares what the reader tells with what was done.
  */
 
 #include <sys/stat.h>
@@ -141,11 +141,10 @@ read_queue(void)
 	last = strstr(text, "\ncrc ");
 	good = strncmp(text, "dsqueue 1\n", 10) == 0 && line != NULL &&
 	    last != NULL;
-	for (int i = 0; good && i < 16; i++) {
-		unsigned int byte;
+	for (size_t i = 0; good && i < 16; i++) {
+		char digits[3] = { line[4 + 2 * i], line[5 + 2 * i], '\0' };
 
-		good = sscanf(line + 4 + 2 * i, "%2x", &byte) == 1;
-		id[i] = (unsigned char)byte;
+		id[i] = (unsigned char)strtoul(digits, NULL, 16);
 	}
 	good = good && strtoul(last + 5, NULL, 16) == crc(b.p,
 	    (size_t)(last + 1 - text));
@@ -203,14 +202,16 @@ static const char *const types[] = { "?", "CLAIM", "ACK", "BACK", "DEAD",
 	"REQUEUE", "BURIED", "PURGE", "RESET", "GROUP", "UNGROUP", "ATTR",
 	"GAP", "BOOT", "CUT", "EXTEND", "FENCE", "GONE", "UNACK" };
 
-/* Of each type the words that do not change from run to run: as the page
- * names them, or nothing for the others. */
-static const char *const fields[] = { "", "group,flags,claim,,,n:start,count"
-	",,,,,tries", "group,,n:start,count", "group,claim,uncounted,,n:start",
-	"group,number,,,,tries,,status", "group,number", "group,number",
-	"group,number", "group,number", "group,number", "group",
-	"attribute,value", "start,end", "number,,zero", "number,,losses",
-	"group,start", "group,start,force", "group", "group" };
+/* Of each type the words: as the page names them, or - for what changes from
+ * run to run; "n:" so many times what follows, "*" as often as there are. */
+static const char *const fields[] = { "",
+	"group,flags,claim,-,-,n:start,count,-,-,-,-,tries",
+	"group,-,n:start,count,-", "group,claim,uncounted,-,n:start",
+	"group,number,-,-,-,tries,-,status", "group,number", "group,number",
+	"group,number,-", "group,number,-", "group,number,-", "group",
+	"attribute,value", "start,end,-", "number,-,zero", "number,-,losses",
+	"group,start,-", "group,start,force", "group,*start,end,-",
+	"group,claim" };
 
 static void
 read_words(const unsigned char *p, size_t len, const char *f)
@@ -223,8 +224,12 @@ read_words(const unsigned char *p, size_t len, const char *f)
 	while (*f != '\0' && end - p >= 8) {
 		v = word(p);
 		p += 8;
+		if (*f == '*') {
+			from = ++f;
+			n = UINT64_MAX;
+		}
 		name = strcspn(f, ",:");
-		if (name > 0 && f[name] != ':')
+		if (*f != '-' && f[name] != ':')
 			say(" %.*s=%" PRIu64, (int)name, f, v);
 		f += name;
 		if (*f == ':') {
@@ -478,13 +483,13 @@ push(const char *const lines[], size_t cnt)
 	for (size_t i = 0; i < cnt; i++) {
 		char key[16], name[16], text[16];
 		struct queue_message m = { .payload = text };
-		int64_t due;
+		char due[16];
 
-		if (sscanf(lines[i], "%15s %15s %" SCNd64 " %15s", key, name,
-		    &due, text) != 4)
+		if (sscanf(lines[i], "%15s %15s %15s %15s", key, name, due,
+		    text) != 4)
 			tap_bail("line");
 		m.payload_len = strlen(text);
-		m.due_ns = due;
+		m.due_ns = strtoll(due, NULL, 10);
 		m.key = strcmp(key, "-") == 0 ? NULL : key;
 		m.key_len = strlen(key);
 		m.id = strcmp(name, "-") == 0 ? NULL : name;
@@ -645,7 +650,7 @@ test_compact(void)
 	static const char *const messages[] = { "- - 0 one", "k - 0 two",
 		"- - 0 three", "- - 0 four" };
 	struct queue_claim c;
-	uint64_t freed;
+	uint64_t freed, first;
 	static char lines[128][32];
 	static const char *many[128];
 
@@ -663,11 +668,17 @@ test_compact(void)
 		queue_claim_release(&c);
 	}
 	must(queue_compact(q, &freed), "compact");
+	must(queue_group_add(q, "audit", QUEUE_OLDEST, 0, &first), "add");
+	(void)read_log("journal", "dqjrn001");
+	ok(strstr(out, "GONE group=2 start=6 end=128"
+	    " start=128 end=130\n") != NULL &&
+	    strstr(out, "GROUP group=2 number=5 audit\n") != NULL,
+	    "compact: what a new group misses");
 	is_str(read_log("log", "dqlog001"), "run of a batch\n"
 	    "run of messages\nmessage 5 n5\n"
 	    "run of a batch\nrun of messages\nmessage 130 three\n"
 	    "message 131 four\n", "compact: what is left");
-	ok(last_pos > 128 * 40, "compact: where it was");
+	ok(last_pos > UINT64_C(128) * 40, "compact: where it was");
 	queue_close(q);
 }
 
