@@ -36,6 +36,7 @@ static const struct option options[] = {
 	{ "version", no_argument, NULL, 'V' },
 	{ "wait", required_argument, NULL, 'W' },
 	{ "whole", no_argument, NULL, 'w' },
+	{ "yes", no_argument, NULL, 'y' },
 	{ NULL, 0, NULL, 0 }
 };
 
@@ -55,6 +56,7 @@ static const struct verb {
 	{ "member", "", ctl_member, true },
 	{ "propose", "0", ctl_propose, true },
 	{ "put", "Ft", ctl_put, true },
+	{ "recover", "y", ctl_recover, false },
 	{ "snapshot", "", ctl_snapshot, true },
 	{ "status", "", ctl_status, true },
 	{ "tail", "fnrl0", ctl_tail, true },
@@ -72,7 +74,7 @@ usage(FILE *to)
 	    "verb [arg ...]\n"
 	    "verbs: init get put cas del list watch lock elect propose tail "
 	    "status wait\n"
-	    "       member transfer snapshot\n", getprogname());
+	    "       member transfer snapshot recover\n", getprogname());
 }
 
 _Noreturn void
@@ -147,6 +149,9 @@ verb_option(struct ctl *c, int ch)
 	case 'w':
 		c->raw = true;
 		break;
+	case 'y':
+		c->yes = true;
+		break;
 	default:
 		ctl_usage();
 	}
@@ -194,7 +199,7 @@ parse(struct ctl *c, int argc, char *argv[])
 	int ch;
 
 	while ((ch = getopt_long(argc, argv,
-	    "+0ac:C:E:fF:hi:lm:n:o:qr:t:VwW:", options, NULL)) != -1)
+	    "+0ac:C:E:fF:hi:lm:n:o:qr:t:VwW:y", options, NULL)) != -1)
 		one_option(c, ch);
 }
 

@@ -20,11 +20,11 @@ struct ctl {
 	bool quiet, verbose;
 
 	/* options of verbs */
-	const char *fence, *old_value, *from, *value;
+	const char *fence, *old_value, *value;
 	int64_t ttl_ns;		/* 0: none */
 	uint64_t rev, count;
 	int busy_status;
-	bool has_rev, absent, follow, longer, raw, nul, everything;
+	bool has_rev, absent, follow, longer, raw, nul, yes;
 
 	/* the connection */
 	redisContext *ctx;
@@ -46,7 +46,7 @@ void	words_add_bytes(struct words *w, const void *data, size_t len);
 void	words_add_int(struct words *w, char *room, size_t room_len, int64_t v);
 
 /* raftctl_conn.c */
-void	ctl_find_nodes(struct ctl *c);
+void	ctl_find_nodes(struct ctl *c);	/* that are not retired */
 bool	ctl_connect(struct ctl *c, uint64_t id, int64_t timeout_ns);
 void	ctl_drop(struct ctl *c);
 void	ctl_rotate(struct ctl *c);
@@ -87,6 +87,7 @@ int	ctl_wait(struct ctl *c, int argc, char *argv[]);
 int	ctl_member(struct ctl *c, int argc, char *argv[]);
 int	ctl_transfer(struct ctl *c, int argc, char *argv[]);
 int	ctl_snapshot(struct ctl *c, int argc, char *argv[]);
+int	ctl_recover(struct ctl *c, int argc, char *argv[]);
 _Noreturn void	ctl_usage(void);
 _Noreturn void	ctl_stdout_failed(void);
 

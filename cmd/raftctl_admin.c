@@ -13,33 +13,58 @@
 
 #define LOOK_NS	INT64_C(500000000)
 
+/* n1=tcp:HOST:PORT ... */
+static void
+add_voter(struct cluster *cl, const char *text)
+{
+	char *address = cl->addresses[cl->voters_cnt];
+	uint64_t id;
+	size_t i;
+
+	if (cluster_parse_member(text, &id, address) == -1)
+		errx(EX_USAGE, "%s: nK=tcp:HOST:PORT, HOST a number", text);
+	for (i = 0; i < cl->voters_cnt; i++) {
+		if (cl->voters[i] == id)
+			errx(EX_USAGE, "%s: a second n%" PRIu64, text, id);
+		if (address[0] != '\0' &&
+		    strcmp(address, cl->addresses[i]) == 0)
+			errx(EX_USAGE, "%s: n%" PRIu64 " is there", text,
+			    cl->voters[i]);
+	}
+	cl->voters[cl->voters_cnt++] = id;
+}
+
 int
 ctl_init(struct ctl *c, int argc, char *argv[])
 {
 	struct cluster cl = { .state = CLUSTER_NEW };
-	uint64_t i;
+	size_t cnt = argc > 0 ? (size_t)argc : c->count, i;
 
-	(void)argv;
-	if (argc != 0 || c->count == 0)
+	if ((argc == 0) == (c->count == 0))
 		ctl_usage();
-	if (c->count > CLUSTER_NODES_MAX)
-		errx(EX_USAGE, "-n: at most %d nodes", CLUSTER_NODES_MAX);
+	if (cnt > CLUSTER_NODES_MAX)
+		errx(EX_USAGE, "at most %d nodes", CLUSTER_NODES_MAX);
 	if (cluster_name(cl.name) == -1)
 		err(EX_OSERR, "getrandom");
-	for (i = 1; i <= c->count; i++)
-		cl.voters[cl.voters_cnt++] = i;
-	for (i = 1; i <= c->count; i++) {
-		cl.id = i;
+	for (i = 0; i < cnt; i++) {
+		if (argc > 0)
+			add_voter(&cl, argv[i]);
+		else
+			cl.voters[cl.voters_cnt++] = i + 1;
+	}
+	for (i = 0; i < cnt; i++) {
+		cl.id = cl.voters[i];
+		(void)strlcpy(cl.address, cl.addresses[i], sizeof(cl.address));
 		if (cluster_create(c->dir, &cl) == 0)
 			continue;
 		if (errno == EEXIST)
 			errx(EX_CANTCREAT, "%s/n%" PRIu64 " belongs to a "
-			    "cluster already", c->dir, i);
-		err(EX_CANTCREAT, "%s/n%" PRIu64, c->dir, i);
+			    "cluster already", c->dir, cl.id);
+		err(EX_CANTCREAT, "%s/n%" PRIu64, c->dir, cl.id);
 	}
-	if (c->count % 2 == 0)
-		warnx("%" PRIu64 " voters tolerate no more failures than %"
-		    PRIu64, c->count, c->count - 1);
+	if (cnt % 2 == 0)
+		warnx("%zu voters tolerate no more failures than %zu", cnt,
+		    cnt - 1);
 	return EX_OK;
 }
 
@@ -244,6 +269,48 @@ member_do(struct ctl *c, const char *verb, const char *id)
 	return EX_OK;
 }
 
+static void
+print_member(const redisReply *e)
+{
+	const char *address;
+
+	if (e->type != REDIS_REPLY_ARRAY || e->elements != 3)
+		errx(EX_SOFTWARE, "unexpected answer");
+	printf("%s\t%s", e->element[0]->str, e->element[1]->str);
+	address = e->element[2]->str;
+	if (strncmp(address, "tcp:", 4) == 0)
+		printf("\t%s", address);
+	printf("\n");
+}
+
+/* The members as the cluster knows them now: whom a new node may hear from. */
+static void
+members_into(struct ctl *c, struct cluster *cl)
+{
+	struct words w = { 0 };
+	redisReply *r;
+	size_t i;
+
+	words_add(&w, "MEMBER");
+	words_add(&w, "LIST");
+	r = ctl_read(c, &w);
+	ctl_check(r);
+	cl->voters_cnt = 0;
+	for (i = 0; i < r->elements && i < CLUSTER_NODES_MAX; i++) {
+		const redisReply *e = r->element[i];
+		const char *address;
+
+		if (e->type != REDIS_REPLY_ARRAY || e->elements != 3 ||
+		    cluster_parse_id(e->element[0]->str, &cl->voters[i]) == -1)
+			errx(EX_SOFTWARE, "unexpected answer");
+		address = e->element[2]->str;
+		(void)strlcpy(cl->addresses[i], strncmp(address, "tcp:", 4) ==
+		    0 ? address : "", sizeof(cl->addresses[i]));
+		cl->voters_cnt++;
+	}
+	freeReplyObject(r);
+}
+
 static int
 member_list(struct ctl *c)
 {
@@ -256,8 +323,7 @@ member_list(struct ctl *c)
 	r = ctl_read(c, &w);
 	ctl_check(r);
 	for (i = 0; i < r->elements; i++)
-		printf("%s\t%s\n", r->element[i]->element[0]->str,
-		    r->element[i]->element[1]->str);
+		print_member(r->element[i]);
 	if (fflush(stdout) == EOF)
 		ctl_stdout_failed();
 	freeReplyObject(r);
@@ -266,7 +332,7 @@ member_list(struct ctl *c)
 
 /* Give the new node a directory that says which cluster it joins. */
 static void
-prepare(const struct ctl *c, uint64_t id)
+prepare(struct ctl *c, uint64_t id, const char *address)
 {
 	struct cluster cl = { 0 }, have;
 	size_t i;
@@ -279,6 +345,8 @@ prepare(const struct ctl *c, uint64_t id)
 		errx(EX_NOINPUT, "%s: no cluster here", c->dir);
 	cl.id = id;
 	cl.state = CLUSTER_JOINING;
+	(void)strlcpy(cl.address, address, sizeof(cl.address));
+	members_into(c, &cl);
 	if (cluster_create(c->dir, &cl) == 0)
 		return;
 	/* Begun before: go on. */
@@ -295,6 +363,7 @@ ctl_member(struct ctl *c, int argc, char *argv[])
 		{ "add", "ADD" }, { "promote", "PROMOTE" },
 		{ "demote", "DEMOTE" }, { "remove", "REMOVE" },
 	};
+	char address[CLUSTER_ADDRESS_MAX];
 	uint64_t id;
 	size_t i;
 
@@ -302,13 +371,13 @@ ctl_member(struct ctl *c, int argc, char *argv[])
 		return member_list(c);
 	if (argc != 2)
 		ctl_usage();
-	if (cluster_parse_id(argv[1], &id) == -1)
+	if (cluster_parse_member(argv[1], &id, address) == -1)
 		errx(EX_USAGE, "%s: not a node", argv[1]);
 	for (i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
 		if (strcmp(argv[0], verbs[i][0]) != 0)
 			continue;
 		if (i == 0)
-			prepare(c, id);
+			prepare(c, id, address);
 		return member_do(c, verbs[i][1], argv[1]);
 	}
 	ctl_usage();

@@ -65,6 +65,15 @@ by_number(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+static bool
+retired(const struct ctl *c, uint64_t id)
+{
+	struct cluster cl;
+
+	return cluster_read(c->dir, id, &cl) == 0 &&
+	    cl.state == CLUSTER_RETIRED;
+}
+
 /* The directories nK that are there; a random one is asked first. */
 void
 ctl_find_nodes(struct ctl *c)
@@ -84,7 +93,7 @@ ctl_find_nodes(struct ctl *c)
 	while ((e = readdir(d)) != NULL) {
 		if (e->d_name[0] != 'n' ||
 		    cluster_parse_id(e->d_name, &id) == -1 ||
-		    c->nodes_cnt == CLUSTER_NODES_MAX)
+		    c->nodes_cnt == CLUSTER_NODES_MAX || retired(c, id))
 			continue;
 		c->nodes[c->nodes_cnt++] = id;
 	}

@@ -1,13 +1,10 @@
 /* raftnode: one node of a Raft cluster; see raftnode(8). */
 
-#include <sys/file.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 
 #include <err.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -19,7 +16,6 @@
 #include <unistd.h>
 
 #include "exits.h"
-#include "fsdur.h"
 #include "log.h"
 #include "num.h"
 #include "raftnode.h"
@@ -36,7 +32,9 @@ static const struct option options[] = {
 	{ "heartbeat", required_argument, NULL, 'b' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "id", required_argument, NULL, 'i' },
+	{ "last", no_argument, NULL, 'L' },
 	{ "links", no_argument, NULL, 'l' },
+	{ "listen", required_argument, NULL, 'a' },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "ready-fd", required_argument, NULL, 'R' },
 	{ "reserve", required_argument, NULL, 'r' },
@@ -51,9 +49,11 @@ static struct node node;
 static void
 usage(FILE *to)
 {
-	fprintf(to, "usage: %s -C dir -i id [-lqv] [-b heartbeat] "
-	    "[-e election] [-r reserve]\n"
-	    "                [-s entries] [--ready-fd fd]\n", getprogname());
+	fprintf(to, "usage: %s -C dir -i id [-lqv] [-a addr] [-b heartbeat] "
+	    "[-e election]\n"
+	    "                [-r reserve] [-s entries] [--ready-fd fd]\n"
+	    "       %s -C dir -i id --last\n", getprogname(),
+	    getprogname());
 }
 
 static int64_t
@@ -73,6 +73,12 @@ one_option(struct options *o, int ch)
 	uint64_t v;
 
 	switch (ch) {
+	case 'a':
+		if (!sock_tcp_valid(optarg))
+			errx(EX_USAGE, "-a %s: tcp:HOST:PORT, HOST a number",
+			    optarg);
+		o->listen = optarg;
+		break;
 	case 'b':
 		o->heartbeat_ms = milliseconds("-b", optarg);
 		break;
@@ -91,6 +97,9 @@ one_option(struct options *o, int ch)
 		break;
 	case 'l':
 		o->links = true;
+		break;
+	case 'L':
+		o->last = true;
 		break;
 	case 'q':
 		o->quiet = true;
@@ -126,7 +135,7 @@ parse(struct options *o, int argc, char *argv[])
 {
 	int ch;
 
-	while ((ch = getopt_long(argc, argv, "+b:C:e:hi:lqr:s:vV", options,
+	while ((ch = getopt_long(argc, argv, "+a:b:C:e:hi:lLqr:s:vV", options,
 	    NULL)) != -1)
 		one_option(o, ch);
 	if (argc != optind || o->dir == NULL || o->id == 0) {
@@ -137,89 +146,6 @@ parse(struct options *o, int argc, char *argv[])
 	    o->heartbeat_ms * 2 > o->election_ms)
 		errx(EX_USAGE, "the heartbeat must be at most half of the "
 		    "election timeout, and that at least 10ms");
-}
-
-/* --- is this data ours? ------------------------------------------------------ */
-
-static void
-hex_bytes(const char *text, unsigned char *out, size_t cnt)
-{
-	char pair[3] = "";
-	size_t i;
-
-	for (i = 0; i < cnt; i++) {
-		memcpy(pair, text + 2 * i, 2);
-		out[i] = (unsigned char)strtoul(pair, NULL, 16);
-	}
-}
-
-/*
- * The log's directory bears a mark that is made once, before the first start
- * is noted in the cluster file.  A node that has started and finds no mark has
- * lost its log: it may have voted, and must not do so again.
- */
-static void
-check_mark(struct node *n, int dirfd)
-{
-	char want[64], have[64] = "";
-	int fd, len;
-	ssize_t got;
-
-	len = snprintf(want, sizeof(want), "%s n%" PRIu64 "\n",
-	    n->cluster.name, n->o.id);
-	fd = openat(dirfd, "owner", O_RDONLY | O_CLOEXEC);
-	if (fd == -1 && errno == ENOENT &&
-	    n->cluster.state != CLUSTER_STARTED) {
-		if (fsdur_write_file(dirfd, "owner", want, (size_t)len,
-		    0600) == -1)
-			err(exit_status(errno), "%s/owner", n->log_dir);
-		return;
-	}
-	if (fd == -1 && errno == ENOENT)
-		errx(EX_CONFIG, "%s: this node has started before, and its log "
-		    "is gone: it may have voted and must not come back as n%"
-		    PRIu64 "; bring in a new node with raftctl member add",
-		    n->log_dir, n->o.id);
-	if (fd == -1)
-		err(exit_status(errno), "%s/owner", n->log_dir);
-	got = fsdur_pread_all(fd, have, sizeof(have) - 1, 0);
-	(void)close(fd);
-	if (got != len || memcmp(want, have, (size_t)len) != 0)
-		errx(EX_CONFIG, "%s: the log of another node or cluster",
-		    n->log_dir);
-}
-
-static void
-open_data(struct node *n)
-{
-	int dirfd, logfd;
-
-	if (cluster_read(n->o.dir, n->o.id, &n->cluster) == -1) {
-		if (errno == ENOENT)
-			errx(EX_CONFIG, "%s/n%" PRIu64 "/data: no cluster file: "
-			    "raftctl init or raftctl member add makes it",
-			    n->o.dir, n->o.id);
-		err(errno == EBADMSG ? EX_CONFIG : exit_status(errno),
-		    "%s/n%" PRIu64 "/data/cluster", n->o.dir, n->o.id);
-	}
-	hex_bytes(n->cluster.name, n->cluster_id, sizeof(n->cluster_id));
-	if (snprintf(n->log_dir, sizeof(n->log_dir), "%s/n%" PRIu64 "/data/log",
-	    n->o.dir, n->o.id) >= (int)sizeof(n->log_dir))
-		errx(EX_CANTCREAT, "%s: the path has more than %zu bytes",
-		    n->o.dir, sizeof(n->log_dir) - 24);
-	/* Held for life: two processes would ruin the log. */
-	dirfd = open(n->log_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dirfd == -1 && errno == ENOENT) {
-		if (mkdir(n->log_dir, 0700) == -1)
-			err(EX_CANTCREAT, "%s", n->log_dir);
-		dirfd = open(n->log_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	}
-	if (dirfd == -1)
-		err(exit_status(errno), "%s", n->log_dir);
-	if (flock(dirfd, LOCK_EX | LOCK_NB) == -1)
-		errx(EX_TEMPFAIL, "n%" PRIu64 " is running already", n->o.id);
-	logfd = dirfd;
-	check_mark(n, logfd);
 }
 
 /* --- the loop -------------------------------------------------------------------- */
@@ -254,17 +180,23 @@ on_prepare(uv_prepare_t *h)
 static void
 on_client(uv_poll_t *h, int status, int events)
 {
+	struct node *n = h->data;
+
 	(void)events;
 	if (status == 0)
-		conn_accept(h->data);
+		conn_accept(n, h == &n->client_poll ? n->client_fd :
+		    n->client_tcp_fd);
 }
 
 static void
 on_peer(uv_poll_t *h, int status, int events)
 {
+	struct node *n = h->data;
+
 	(void)events;
 	if (status == 0)
-		peer_accept(h->data);
+		peer_accept(n, h == &n->peer_poll ? n->peer_fd :
+		    n->peer_tcp_fd);
 }
 
 static void
@@ -290,6 +222,10 @@ on_signal(uv_signal_t *h, int sig)
 	n->serving = false;
 	(void)uv_poll_stop(&n->client_poll);
 	(void)uv_poll_stop(&n->peer_poll);
+	if (n->client_tcp_fd != -1)
+		(void)uv_poll_stop(&n->client_tcp_poll);
+	if (n->peer_tcp_fd != -1)
+		(void)uv_poll_stop(&n->peer_tcp_poll);
 	round_lost(n);
 	forward_close(n, "closing");
 	peer_stop(n);
@@ -311,6 +247,39 @@ open_socket(struct node *n, const char *name)
 	return fd;
 }
 
+static int
+open_tcp(const char *address)
+{
+	int fd = -1;
+
+	if (address != NULL && address[0] != '\0' &&
+	    (fd = sock_tcp_listen(address)) == -1)
+		err(errno == EADDRINUSE ? EX_TEMPFAIL : exit_status(errno),
+		    "%s", address);
+	return fd;
+}
+
+/* The sockets in the file system are always there, those of TCP if told. */
+static void
+open_sockets(struct node *n)
+{
+	n->client_fd = open_socket(n, "client");
+	n->peer_fd = open_socket(n, "raft");
+	n->client_tcp_fd = open_tcp(n->o.listen);
+	n->peer_tcp_fd = open_tcp(n->cluster.address);
+}
+
+static void
+poll_accept(struct node *n, uv_poll_t *h, int fd, uv_poll_cb cb)
+{
+	if (fd == -1)
+		return;
+	h->data = n;
+	if (uv_poll_init(n->loop, h, fd) != 0 ||
+	    uv_poll_start(h, UV_READABLE, cb) != 0)
+		errx(EX_OSERR, "event loop");
+}
+
 static void
 start_loop(struct node *n)
 {
@@ -324,19 +293,18 @@ start_loop(struct node *n)
 	(void)uv_timer_init(l, &n->due_timer);
 	(void)uv_signal_init(l, &n->sigint);
 	(void)uv_signal_init(l, &n->sigterm);
-	(void)uv_poll_init(l, &n->client_poll, n->client_fd);
-	(void)uv_poll_init(l, &n->peer_poll, n->peer_fd);
 	n->check.data = n->prepare.data = n->sweep_timer.data = n;
 	n->due_timer.data = n->sigint.data = n->sigterm.data = n;
-	n->client_poll.data = n->peer_poll.data = n;
 	if (uv_check_start(&n->check, on_check) != 0 ||
 	    uv_prepare_start(&n->prepare, on_prepare) != 0 ||
 	    uv_timer_start(&n->sweep_timer, on_sweep, 0, NODE_SWEEP_MS) != 0 ||
 	    uv_signal_start(&n->sigint, on_signal, SIGINT) != 0 ||
-	    uv_signal_start(&n->sigterm, on_signal, SIGTERM) != 0 ||
-	    uv_poll_start(&n->client_poll, UV_READABLE, on_client) != 0 ||
-	    uv_poll_start(&n->peer_poll, UV_READABLE, on_peer) != 0)
+	    uv_signal_start(&n->sigterm, on_signal, SIGTERM) != 0)
 		errx(EX_OSERR, "event loop");
+	poll_accept(n, &n->client_poll, n->client_fd, on_client);
+	poll_accept(n, &n->peer_poll, n->peer_fd, on_peer);
+	poll_accept(n, &n->client_tcp_poll, n->client_tcp_fd, on_client);
+	poll_accept(n, &n->peer_tcp_poll, n->peer_tcp_fd, on_peer);
 }
 
 static void
@@ -391,7 +359,7 @@ main(int argc, char *argv[])
 	/* Two writers to one disk are enough; each thread has a stack. */
 	(void)setenv("UV_THREADPOOL_SIZE", "2", 0);
 
-	open_data(n);
+	data_open(n);
 	LIST_INIT(&n->conns);
 	LIST_INIT(&n->parks);
 	TAILQ_INIT(&n->dirty);
@@ -403,8 +371,9 @@ main(int argc, char *argv[])
 	round_init(n);
 	forward_init(n);
 	confirm_init(n);
-	n->client_fd = open_socket(n, "client");
-	n->peer_fd = open_socket(n, "raft");
+	if (n->o.last)
+		node_raft_last(n);
+	open_sockets(n);
 	start_loop(n);
 	node_raft_init(n);
 	node_raft_start(n);

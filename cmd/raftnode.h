@@ -133,7 +133,8 @@ struct options {
 	uint64_t reserve;
 	unsigned int snapshot_entries;
 	int ready_fd;
-	bool verbose, quiet;
+	const char *listen;	/* clients by TCP, or NULL */
+	bool last, verbose, quiet;
 };
 
 struct node {
@@ -181,7 +182,8 @@ struct node {
 	bool applied_something;
 	struct link link;
 	uv_poll_t client_poll, peer_poll;
-	int client_fd, peer_fd;
+	uv_poll_t client_tcp_poll, peer_tcp_poll;
+	int client_fd, peer_fd, client_tcp_fd, peer_tcp_fd;
 	uv_check_t check;
 	uv_prepare_t prepare;
 	uv_timer_t sweep_timer;
@@ -198,9 +200,14 @@ struct node {
 	uint64_t transfer_to;
 };
 
+/* raftnode_data.c */
+void	data_open(struct node *n);
+void	data_own(struct node *n);	/* mark the log as this cluster's */
+
 /* raftnode_raft.c */
 void	node_raft_init(struct node *n);
 void	node_raft_start(struct node *n);
+_Noreturn void	node_raft_last(struct node *n);	/* --last */
 void	node_raft_watch(struct node *n);	/* follow changes of state */
 void	node_raft_close(struct node *n);
 int64_t	node_clock(const struct node *n);	/* the cluster clock, serving */
@@ -217,17 +224,35 @@ void	node_trace(struct raft_tracer *t, int type, const void *info);
 
 /* raftnode_peer.c */
 void	peer_init(struct node *n);
-void	peer_accept(struct node *n);
+void	peer_accept(struct node *n, int from);
 void	peer_sweep(struct node *n);
 void	peer_stop(struct node *n);
-int	peer_connect(struct node *n, uint64_t to, int kind); /* fd or -1 */
+
+/*
+ * The address of a member as it stands in the log: "tcp:...", or for "" nK: in
+ * the file system.
+ */
+void	peer_address(uint64_t id, const char *address,
+	    char out[CLUSTER_ADDRESS_MAX]);
+
+/*
+ * A socket that is connected, or will be, and the hello that must be written
+ * first; -1.
+ */
+#define PEER_HELLO_LEN	48
+
+int	peer_connect(struct node *n, uint64_t to, int kind,
+	    unsigned char hello[PEER_HELLO_LEN]);
+
+/* Queue a copy: 0, or an error of libuv's. */
+int	peer_send(uv_pipe_t *pipe, const void *data, size_t len);
 
 #define PEER_RAFT	1
 #define PEER_FORWARD	2
 
 /* raftnode_conn.c */
 struct conn	*conn_new(struct node *n, uv_pipe_t *pipe, bool peer);
-void	conn_accept(struct node *n);
+void	conn_accept(struct node *n, int from);
 void	conn_close(struct conn *c);
 void	conn_flush_all(struct node *n);
 void	conn_resume_all(struct node *n);

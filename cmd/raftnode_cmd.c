@@ -140,6 +140,7 @@ run(struct node *n, const struct request *q)
 	case FSM_MISUSED:
 		misused(q);
 		break;
+	case FSM_INNER:
 	case FSM_NOTMINE:
 		if (word(&q->argv[0], "MEMBER"))
 			member_command(n, q);

@@ -17,6 +17,8 @@
 #include "exits.h"
 #include "raftnode.h"
 
+#define UNREAD_MAX	4096	/* bytes of questions on their way */
+
 #define ANSWER_MAX	64
 
 struct voter {
@@ -134,11 +136,12 @@ find(struct node *n, uint64_t id)
 static bool
 call(struct node *n, struct voter *v)
 {
+	unsigned char hello[PEER_HELLO_LEN];
 	int fd;
 
 	if (v->pipe != NULL)
 		return true;
-	if ((fd = peer_connect(n, v->id, PEER_FORWARD)) == -1)
+	if ((fd = peer_connect(n, v->id, PEER_FORWARD, hello)) == -1)
 		return false;
 	if ((v->pipe = malloc(sizeof(*v->pipe))) == NULL ||
 	    uv_pipe_init(n->loop, v->pipe, 0) != 0)
@@ -149,7 +152,8 @@ call(struct node *n, struct voter *v)
 		hang_up(v);
 		return false;
 	}
-	if (uv_read_start((uv_stream_t *)v->pipe, on_alloc, on_read) != 0) {
+	if (peer_send(v->pipe, hello, sizeof(hello)) != 0 ||
+	    uv_read_start((uv_stream_t *)v->pipe, on_alloc, on_read) != 0) {
 		hang_up(v);
 		return false;
 	}
@@ -160,7 +164,6 @@ static void
 ask(struct node *n, struct voter *v)
 {
 	struct buf b = { 0 };
-	uv_buf_t out;
 	char term[24], number[24];
 
 	if (!call(n, v))
@@ -172,9 +175,9 @@ ask(struct node *n, struct voter *v)
 	    resp_bulk(&b, term, strlen(term)) == -1 ||
 	    resp_bulk(&b, number, strlen(number)) == -1)
 		node_die(n, EX_OSERR, "out of memory");
-	out = uv_buf_init((char *)b.data, (unsigned int)b.len);
-	/* All of it or nothing: who does not read is called again. */
-	if (uv_try_write((uv_stream_t *)v->pipe, &out, 1) != (int)b.len)
+	/* Who does not read is called again. */
+	if (uv_stream_get_write_queue_size((uv_stream_t *)v->pipe) >
+	    UNREAD_MAX || peer_send(v->pipe, b.data, b.len) != 0)
 		hang_up(v);
 	buf_release(&b);
 }

@@ -361,14 +361,16 @@ refuse(int fd, const char *text)
 }
 
 void
-conn_accept(struct node *n)
+conn_accept(struct node *n, int from)
 {
-	struct sock_peer who;
+	struct sock_peer who = { 0 };
 	uv_pipe_t *pipe;
 	int fd, i;
 
-	for (i = 0; i < 64 && (fd = sock_accept(n->client_fd)) != -1; i++) {
-		if (sock_check(fd, false, &who) == -1) {
+	for (i = 0; i < 64 && (fd = sock_accept(from)) != -1; i++) {
+		/* Over TCP, who has been told to listen lets in anybody. */
+		if (from != n->client_fd ? sock_tcp_accepted(fd) == -1 :
+		    sock_check(fd, false, &who) == -1) {
 			log_warn("client_refused uid=%ju",
 			    (uintmax_t)who.uid);
 			refuse(fd, "-NOPERM this node serves its own user\r\n");

@@ -121,16 +121,18 @@ on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *b)
 static bool
 open_link(struct node *n, uint64_t to)
 {
+	unsigned char hello[PEER_HELLO_LEN];
 	struct link *l = &n->link;
 	int fd;
 
 	if (l->pipe != NULL && l->to == to)
 		return true;
 	forward_close(n, "other_leader");
-	if ((fd = peer_connect(n, to, PEER_FORWARD)) == -1)
+	if ((fd = peer_connect(n, to, PEER_FORWARD, hello)) == -1)
 		return false;
 	if ((l->pipe = malloc(sizeof(*l->pipe))) == NULL ||
-	    uv_pipe_init(n->loop, l->pipe, 0) != 0)
+	    uv_pipe_init(n->loop, l->pipe, 0) != 0 ||
+	    buf_put(&l->out, hello, sizeof(hello)) == -1)
 		node_die(n, EX_OSERR, "out of memory");
 	l->pipe->data = n;
 	if (uv_pipe_open(l->pipe, fd) != 0) {

@@ -120,12 +120,12 @@ info_text(struct node *n, struct buf *out)
 		node_die(n, EX_OSERR, "out of memory");
 }
 
-/* [[id, role] ...] */
+/* [[id, role, address] ...]; the address is nK in the file system */
 void
 info_members(struct node *n, struct buf *out)
 {
 	const struct raft_configuration *conf = &n->raft.configuration;
-	const char *role;
+	const char *role, *address;
 	char id[32];
 	unsigned int i;
 	int rc = resp_array(out, conf->n);
@@ -133,9 +133,11 @@ info_members(struct node *n, struct buf *out)
 	for (i = 0; i < conf->n; i++) {
 		role = role_name(conf->servers[i].role);
 		(void)snprintf(id, sizeof(id), "n%llu", conf->servers[i].id);
-		rc |= resp_array(out, 2);
+		address = conf->servers[i].address;
+		rc |= resp_array(out, 3);
 		rc |= resp_bulk(out, id, strlen(id));
 		rc |= resp_bulk(out, role, strlen(role));
+		rc |= resp_bulk(out, address, strlen(address));
 	}
 	if (rc != 0)
 		node_die(n, EX_OSERR, "out of memory");

@@ -19,16 +19,18 @@ word(const struct resp_arg *arg, const char *text)
 	    strncasecmp((const char *)arg->data, text, arg->len) == 0;
 }
 
+/* "n4", or "n4=tcp:HOST:PORT". */
 static bool
-node_id(const struct resp_arg *arg, uint64_t *id)
+node_id(const struct resp_arg *arg, uint64_t *id,
+    char address[CLUSTER_ADDRESS_MAX])
 {
-	char text[16];
+	char text[CLUSTER_ADDRESS_MAX + 16];
 
 	if (arg->len >= sizeof(text))
 		return false;
 	memcpy(text, arg->data, arg->len);
 	text[arg->len] = '\0';
-	return cluster_parse_id(text, id) == 0;
+	return cluster_parse_member(text, id, address) == 0;
 }
 
 static const struct raft_server *
@@ -130,10 +132,11 @@ member_go_on(struct node *n)
 }
 
 static void
-change(struct node *n, const struct request *q, uint64_t id)
+change(struct node *n, const struct request *q, uint64_t id,
+    const char *tcp)
 {
 	const struct raft_server *s = member(n, id);
-	char text[160], address[32];
+	char text[160], address[CLUSTER_ADDRESS_MAX];
 	bool add = word(&q->argv[1], "ADD");
 	bool promote = word(&q->argv[1], "PROMOTE");
 	bool remove = word(&q->argv[1], "REMOVE");
@@ -163,8 +166,7 @@ change(struct node *n, const struct request *q, uint64_t id)
 	memset(&n->change, 0, sizeof(n->change));
 	n->change.data = n;
 	n->learner = add && s == NULL ? id : 0;
-	(void)snprintf(address, sizeof(address), "n%llu",
-	    (unsigned long long)id);
+	peer_address(id, tcp, address);
 	if (remove)
 		rv = raft_remove(&n->raft, &n->change, id, on_change);
 	else if (add && s == NULL)
@@ -234,6 +236,7 @@ transfer(struct node *n, const struct request *q, uint64_t to)
 void
 member_command(struct node *n, const struct request *q)
 {
+	char address[CLUSTER_ADDRESS_MAX] = "";
 	struct buf b = { 0 };
 	uint64_t id = 0;
 
@@ -244,7 +247,8 @@ member_command(struct node *n, const struct request *q)
 		return;
 	}
 	if (q->argc < 2 || q->argc > 3 ||
-	    (q->argc == 3 && !node_id(&q->argv[2], &id)) ||
+	    (q->argc == 3 && !node_id(&q->argv[2], &id, address)) ||
+	    (address[0] != '\0' && !word(&q->argv[1], "ADD")) ||
 	    (q->argc == 2 && !word(&q->argv[1], "TRANSFER"))) {
 		conn_error(q->conn, "ERR MEMBER LIST, ADD n, PROMOTE n, "
 		    "DEMOTE n, REMOVE n or TRANSFER [n]");
@@ -259,7 +263,7 @@ member_command(struct node *n, const struct request *q)
 	} else if (word(&q->argv[1], "ADD") ||
 	    word(&q->argv[1], "PROMOTE") || word(&q->argv[1], "DEMOTE") ||
 	    word(&q->argv[1], "REMOVE")) {
-		change(n, q, id);
+		change(n, q, id, address);
 	} else {
 		conn_error(q->conn, "ERR unknown subcommand of MEMBER");
 	}

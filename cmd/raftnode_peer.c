@@ -1,9 +1,12 @@
 /*
- * raftnode_peer: the Unix sockets between nodes, and libraft's transport over
- * them.  A connection begins with a hello (raft-wire(5)); one for Raft is then
+ * raftnode_peer: the sockets between nodes, and libraft's transport over them.
+ * A connection begins with a hello (raft-wire(5)); one for Raft is then
  * libraft's, one for forwarding becomes a connection like a client's.
  *
- * With --links a peer is reached through DIR/nME/to/nK, else DIR/nK/raft.
+ * With --links a peer is reached through DIR/nME/to/nK; else at its address of
+ * TCP, if it has one, or through DIR/nK/raft.  A socket of TCP is treated as one
+ * that is connected from the beginning: what is written waits for that, and
+ * libuv's pipes are as good for it as its TCP handles.
  */
 
 #include <errno.h>
@@ -18,7 +21,7 @@
 #include "raftnode.h"
 #include "sock.h"
 
-#define HELLO_LEN	48
+#define HELLO_LEN	PEER_HELLO_LEN
 #define HELLO_VERSION	1
 #define HELLO_MS	5000
 #define GUESTS_MAX	64
@@ -66,13 +69,42 @@ put_hello(const struct node *n, uint64_t to, int kind,
 	le_put64(hello + 40, to);
 }
 
-int
-peer_connect(struct node *n, uint64_t to, int kind)
+void
+peer_address(uint64_t id, const char *address, char out[CLUSTER_ADDRESS_MAX])
 {
-	unsigned char hello[HELLO_LEN];
-	char path[PATH_MAX];
-	int fd, len, saved;
+	if (address[0] != '\0')
+		(void)strlcpy(out, address, CLUSTER_ADDRESS_MAX);
+	else
+		(void)snprintf(out, CLUSTER_ADDRESS_MAX, "n%" PRIu64, id);
+}
 
+/* As the log has it; before there is one, as the cluster file has. */
+static const char *
+address_of(const struct node *n, uint64_t id)
+{
+	const struct raft_configuration *conf = &n->raft.configuration;
+	size_t i;
+
+	for (i = 0; i < conf->n; i++)
+		if (conf->servers[i].id == id)
+			return conf->servers[i].address;
+	for (i = 0; i < n->cluster.voters_cnt; i++)
+		if (n->cluster.voters[i] == id)
+			return n->cluster.addresses[i];
+	return "";
+}
+
+int
+peer_connect(struct node *n, uint64_t to, int kind,
+    unsigned char hello[PEER_HELLO_LEN])
+{
+	const char *address = address_of(n, to);
+	char path[PATH_MAX];
+	int len;
+
+	put_hello(n, to, kind, hello);
+	if (!n->o.links && strncmp(address, "tcp:", 4) == 0)
+		return sock_tcp_connect(address);
 	if (n->o.links)
 		len = snprintf(path, sizeof(path), "%s/n%" PRIu64 "/to/n%"
 		    PRIu64, n->o.dir, n->o.id, to);
@@ -83,17 +115,7 @@ peer_connect(struct node *n, uint64_t to, int kind)
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	if ((fd = sock_connect(path)) == -1)
-		return -1;
-	put_hello(n, to, kind, hello);
-	/* A fresh socket takes this much at once, or something is wrong. */
-	if (write(fd, hello, sizeof(hello)) != (ssize_t)sizeof(hello)) {
-		saved = errno;
-		(void)close(fd);
-		errno = saved;
-		return -1;
-	}
-	return fd;
+	return sock_connect(path);
 }
 
 static void
@@ -124,12 +146,59 @@ on_attempt(uv_timer_t *t)
 	attempt_end(a, a->pipe == NULL ? RAFT_NOCONNECTION : 0);
 }
 
+struct parcel {
+	uv_write_t write;
+	unsigned char data[];
+};
+
+static void
+on_parcel(uv_write_t *w, int status)
+{
+	(void)status;		/* the next one fails, too, or the reader */
+	free(w->data);
+}
+
+int
+peer_send(uv_pipe_t *pipe, const void *data, size_t len)
+{
+	struct parcel *p = malloc(sizeof(*p) + len);
+	uv_buf_t b;
+
+	if (p == NULL)
+		return UV_ENOMEM;
+	memcpy(p->data, data, len);
+	p->write.data = p;
+	b = uv_buf_init((char *)p->data, (unsigned int)len);
+	if (uv_write(&p->write, (uv_stream_t *)pipe, &b, 1, on_parcel) == 0)
+		return 0;
+	free(p);
+	return UV_EPIPE;
+}
+
+/* The pipe over which libraft may write: the hello is before it in the queue. */
+static uv_pipe_t *
+greet(struct node *n, int fd, const unsigned char hello[HELLO_LEN])
+{
+	uv_pipe_t *pipe = raft_malloc(sizeof(*pipe));
+
+	if (pipe == NULL)
+		node_die(n, EX_OSERR, "out of memory");
+	(void)uv_pipe_init(n->loop, pipe, 0);
+	if (uv_pipe_open(pipe, fd) != 0)
+		(void)close(fd);
+	else if (peer_send(pipe, hello, HELLO_LEN) == 0)
+		return pipe;
+	uv_close((uv_handle_t *)pipe, (uv_close_cb)raft_free);
+	return NULL;
+}
+
 static int
 transport_connect(struct raft_uv_transport *t, struct raft_uv_connect *req,
     raft_id id, const char *address, raft_uv_connect_cb cb)
 {
 	struct node *n = t->impl;
 	struct attempt *a = calloc(1, sizeof(*a));
+	unsigned char hello[HELLO_LEN];
 	int fd;
 
 	(void)address;
@@ -138,18 +207,9 @@ transport_connect(struct raft_uv_transport *t, struct raft_uv_connect *req,
 	a->node = n;
 	a->req = req;
 	a->cb = cb;
-	fd = peer_connect(n, id, PEER_RAFT);
-	if (fd != -1) {
-		if ((a->pipe = raft_malloc(sizeof(*a->pipe))) == NULL)
-			node_die(n, EX_OSERR, "out of memory");
-		(void)uv_pipe_init(n->loop, a->pipe, 0);
-		if (uv_pipe_open(a->pipe, fd) != 0) {
-			(void)close(fd);
-			uv_close((uv_handle_t *)a->pipe,
-			    (uv_close_cb)raft_free);
-			a->pipe = NULL;
-		}
-	}
+	fd = peer_connect(n, id, PEER_RAFT, hello);
+	if (fd != -1)
+		a->pipe = greet(n, fd, hello);
 	LIST_INSERT_HEAD(&attempts, a, entry);
 	(void)uv_timer_init(n->loop, &a->timer);
 	a->timer.data = a;
@@ -236,16 +296,28 @@ on_guest_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *b)
 	}
 }
 
-void
-peer_accept(struct node *n)
+/* In the file system: our own user only.  TCP knows nobody. */
+static bool
+welcome(const struct node *n, int from, int fd)
 {
 	struct sock_peer who;
+
+	if (from != n->peer_fd)
+		return sock_tcp_accepted(fd) == 0;
+	if (sock_check(fd, false, &who) == 0)
+		return true;
+	log_warn("peer_refused uid=%ju", (uintmax_t)who.uid);
+	return false;
+}
+
+void
+peer_accept(struct node *n, int from)
+{
 	struct guest *g;
 	int fd, i;
 
-	for (i = 0; i < 16 && (fd = sock_accept(n->peer_fd)) != -1; i++) {
-		if (sock_check(fd, false, &who) == -1) {
-			log_warn("peer_refused uid=%ju", (uintmax_t)who.uid);
+	for (i = 0; i < 16 && (fd = sock_accept(from)) != -1; i++) {
+		if (!welcome(n, from, fd)) {
 			(void)close(fd);
 			continue;
 		}

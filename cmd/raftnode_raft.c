@@ -12,6 +12,7 @@
 #include <sys/statvfs.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -379,14 +380,14 @@ on_step(struct raft *r)
 
 struct first {
 	struct raft_barrier req;
+	struct raft_apply apply;	/* in its place, after recover */
 	struct node *node;
 	raft_term term;
 };
 
 static void
-on_first(struct raft_barrier *req, int status)
+serve(struct first *f, int status)
 {
-	struct first *f = (struct first *)(void *)req;
 	struct node *n = f->node;
 
 	if (status == 0 && node_is_leader(n) &&
@@ -405,6 +406,56 @@ on_first(struct raft_barrier *req, int status)
 }
 
 static void
+on_first(struct raft_barrier *req, int status)
+{
+	serve((struct first *)(void *)req, status);
+}
+
+static void
+write_cluster(struct node *n, enum cluster_state state)
+{
+	n->cluster.state = state;
+	if (cluster_write(n->o.dir, &n->cluster) == -1)
+		node_die(n, exit_status(errno), strerror(errno));
+}
+
+/* The numbers have gone up for good: from now on a cluster like any other. */
+static void
+on_recovered(struct raft_apply *req, int status, void *result)
+{
+	struct first *f = req->data;
+
+	(void)result;
+	if (status == 0) {
+		write_cluster(f->node, CLUSTER_STARTED);
+		log_warn("recovered cluster=%s", f->node->cluster.name);
+	}
+	serve(f, status);
+}
+
+/* The only voter of a cluster that recover made: its first entry. */
+static void
+begin_again(struct node *n, struct first *f)
+{
+	struct resp_arg argv[1] = { { (const unsigned char *)FSM_RECOVERED,
+	    strlen(FSM_RECOVERED) } };
+	struct fsm_batch batch = { 0 };
+	struct raft_buffer b;
+
+	/* Its time is too early, so it does not move the clock. */
+	if (fsm_batch_add(&batch, "", 0, 0, argv, 1) == -1 ||
+	    fsm_batch_end(&batch, 0, 0) == -1)
+		node_die(n, EX_OSERR, "out of memory");
+	b.base = batch.b.data;
+	b.len = batch.b.len;
+	f->apply.data = f;
+	if (raft_apply(&n->raft, &f->apply, &b, 1, on_recovered) != 0) {
+		buf_release(&batch.b);
+		free(f);
+	}
+}
+
+static void
 begin_leading(struct node *n)
 {
 	struct first *f = calloc(1, sizeof(*f));
@@ -413,7 +464,9 @@ begin_leading(struct node *n)
 		node_die(n, EX_OSERR, "out of memory");
 	f->node = n;
 	f->term = raft_current_term(&n->raft);
-	if (raft_barrier(&n->raft, &f->req, on_first) != 0)
+	if (n->cluster.state == CLUSTER_RECOVERING)
+		begin_again(n, f);
+	else if (raft_barrier(&n->raft, &f->req, on_first) != 0)
 		free(f);
 }
 
@@ -496,7 +549,7 @@ must(struct node *n, int rv, const char *what)
 void
 node_raft_init(struct node *n)
 {
-	char address[32];
+	char address[CLUSTER_ADDRESS_MAX];
 
 	n->raft_fsm = (struct raft_fsm){
 		.version = 1,
@@ -516,8 +569,7 @@ node_raft_init(struct node *n)
 	raft_uv_set_auto_recovery(&n->io, false);
 	raft_uv_set_tracer(&n->io, &n->tracer);
 	wrap_io(n);
-	(void)snprintf(address, sizeof(address), "n%llu",
-	    (unsigned long long)n->o.id);
+	peer_address(n->o.id, n->cluster.address, address);
 	must(n, raft_init(&n->raft, &n->io, &n->raft_fsm, n->o.id, address),
 	    "init");
 	n->raft.data = n;
@@ -538,14 +590,14 @@ static void
 bootstrap(struct node *n)
 {
 	struct raft_configuration conf;
-	char address[32];
+	char address[CLUSTER_ADDRESS_MAX];
 	size_t i;
 	int rv;
 
 	raft_configuration_init(&conf);
 	for (i = 0; i < n->cluster.voters_cnt; i++) {
-		(void)snprintf(address, sizeof(address), "n%llu",
-		    (unsigned long long)n->cluster.voters[i]);
+		peer_address(n->cluster.voters[i], n->cluster.addresses[i],
+		    address);
 		must(n, raft_configuration_add(&conf, n->cluster.voters[i],
 		    address, RAFT_VOTER), "configuration");
 	}
@@ -556,16 +608,64 @@ bootstrap(struct node *n)
 		must(n, rv, "bootstrap");
 }
 
+/*
+ * Of the log only this node is a voter from here on.  Done again if we die
+ * before the first entry is noted in the cluster file: that does no harm.
+ */
+static void
+recover(struct node *n)
+{
+	struct raft_configuration conf;
+	char address[CLUSTER_ADDRESS_MAX];
+
+	raft_configuration_init(&conf);
+	peer_address(n->o.id, n->cluster.address, address);
+	must(n, raft_configuration_add(&conf, n->o.id, address, RAFT_VOTER),
+	    "configuration");
+	must(n, raft_recover(&n->raft, &conf), "recover");
+	raft_configuration_close(&conf);
+	data_own(n);
+}
+
+void
+node_raft_last(struct node *n)
+{
+	struct raft_snapshot *snapshot = NULL;
+	struct raft_entry *entries = NULL;
+	raft_index start, last = 0;
+	raft_term term, last_term = 0;
+	raft_id voted_for;
+	size_t cnt = 0;
+
+	if (n->cluster.state != CLUSTER_NEW &&
+	    n->cluster.state != CLUSTER_JOINING) {
+		node_raft_init(n);
+		must(n, n->io.load(&n->io, &term, &voted_for, &snapshot,
+		    &start, &entries, &cnt), "log");
+		if (snapshot != NULL) {
+			last = snapshot->index;
+			last_term = snapshot->term;
+		}
+		if (cnt > 0) {
+			last = start + cnt - 1;
+			last_term = entries[cnt - 1].term;
+		}
+	}
+	printf("%llu %llu\n", last_term, last);
+	if (fflush(stdout) == EOF)
+		node_die(n, EX_IOERR, "stdout");
+	_exit(EX_OK);		/* the log in memory goes with us */
+}
+
 void
 node_raft_start(struct node *n)
 {
 	if (n->cluster.state == CLUSTER_NEW)
 		bootstrap(n);
-	if (n->cluster.state != CLUSTER_STARTED) {
-		n->cluster.state = CLUSTER_STARTED;
-		if (cluster_write(n->o.dir, &n->cluster) == -1)
-			node_die(n, exit_status(errno), strerror(errno));
-	}
+	if (n->cluster.state == CLUSTER_RECOVERING)
+		recover(n);
+	else if (n->cluster.state != CLUSTER_STARTED)
+		write_cluster(n, CLUSTER_STARTED);
 	must(n, raft_start(&n->raft), "start");
 	/* A lone voter leads at once: that is news, too. */
 	n->last_state = RAFT_FOLLOWER;

@@ -17,11 +17,13 @@
 #include "buf.h"
 #include "fsdur.h"
 #include "num.h"
+#include "sock.h"
 
 #define FILE_NAME	"cluster"
-#define FILE_MAX	4096
+#define FILE_MAX	8192
 
-static const char *const states[] = { "new", "joining", "started" };
+static const char *const states[] = { "new", "joining", "started",
+	"recovering", "retired" };
 
 int
 cluster_parse_id(const char *text, uint64_t *id)
@@ -33,6 +35,27 @@ cluster_parse_id(const char *text, uint64_t *id)
 		return -1;
 	}
 	return 0;
+}
+
+int
+cluster_parse_member(const char *text, uint64_t *id,
+    char address[CLUSTER_ADDRESS_MAX])
+{
+	const char *at = strchr(text, '=');
+	char name[16];
+
+	address[0] = '\0';
+	if (at == NULL)
+		return cluster_parse_id(text, id);
+	if ((size_t)(at - text) >= sizeof(name) || strlcpy(address, at + 1,
+	    CLUSTER_ADDRESS_MAX) >= CLUSTER_ADDRESS_MAX ||
+	    !sock_tcp_valid(address)) {
+		errno = EINVAL;
+		return -1;
+	}
+	memcpy(name, text, (size_t)(at - text));
+	name[at - text] = '\0';
+	return cluster_parse_id(name, id);
 }
 
 int
@@ -68,8 +91,9 @@ parse_voters(char *list, struct cluster *c)
 
 	c->voters_cnt = 0;
 	while ((word = strsep(&list, " ")) != NULL) {
-		if (c->voters_cnt == CLUSTER_NODES_MAX || cluster_parse_id(
-		    word, &c->voters[c->voters_cnt]) == -1)
+		if (c->voters_cnt == CLUSTER_NODES_MAX || cluster_parse_member(
+		    word, &c->voters[c->voters_cnt],
+		    c->addresses[c->voters_cnt]) == -1)
 			return -1;
 		c->voters_cnt++;
 	}
@@ -89,7 +113,7 @@ parse_line(char *key, char *value, struct cluster *c)
 		return 0;
 	}
 	if (strcmp(key, "node") == 0)
-		return cluster_parse_id(value, &c->id);
+		return cluster_parse_member(value, &c->id, c->address);
 	if (strcmp(key, "voters") == 0)
 		return parse_voters(value, c);
 	if (strcmp(key, "state") != 0)
@@ -160,15 +184,23 @@ cluster_read(const char *dir, uint64_t id, struct cluster *c)
 /* --- writing ------------------------------------------------------------------- */
 
 static int
+put_member(struct buf *b, uint64_t id, const char *address)
+{
+	return buf_printf(b, " n%" PRIu64 "%s%s", id,
+	    address[0] == '\0' ? "" : "=", address);
+}
+
+static int
 format(const struct cluster *c, struct buf *b)
 {
 	size_t i;
 
-	if (buf_printf(b, "dsutils-raft 1\ncluster %s\nnode n%" PRIu64
-	    "\nstate %s\nvoters", c->name, c->id, states[c->state]) == -1)
+	if (buf_printf(b, "dsutils-raft 1\ncluster %s\nnode", c->name) == -1 ||
+	    put_member(b, c->id, c->address) == -1 ||
+	    buf_printf(b, "\nstate %s\nvoters", states[c->state]) == -1)
 		return -1;
 	for (i = 0; i < c->voters_cnt; i++)
-		if (buf_printf(b, " n%" PRIu64, c->voters[i]) == -1)
+		if (put_member(b, c->voters[i], c->addresses[i]) == -1)
 			return -1;
 	return buf_put_byte(b, '\n');
 }

@@ -16,11 +16,14 @@
 #define CLUSTER_NODES_MAX	32
 #define CLUSTER_ID_MAX		UINT64_C(1000000)
 #define CLUSTER_NAME_LEN	32	/* hexadecimal digits of a cluster's id */
+#define CLUSTER_ADDRESS_MAX	80	/* of an address, with its NUL */
 
 enum cluster_state {
 	CLUSTER_NEW,		/* made by init, never started */
 	CLUSTER_JOINING,	/* made by member add, never started */
 	CLUSTER_STARTED,	/* its log must be there */
+	CLUSTER_RECOVERING,	/* chosen by recover: the only voter next */
+	CLUSTER_RETIRED,	/* recover went on without it: never again */
 };
 
 struct cluster {
@@ -29,10 +32,17 @@ struct cluster {
 	enum cluster_state state;
 	uint64_t voters[CLUSTER_NODES_MAX];	/* at the beginning */
 	size_t voters_cnt;
+	/* "tcp:HOST:PORT", or "": reached in the file system */
+	char address[CLUSTER_ADDRESS_MAX];	/* this node's */
+	char addresses[CLUSTER_NODES_MAX][CLUSTER_ADDRESS_MAX];
 };
 
 /* "3" or "n3": 0, or -1 with EINVAL. */
 int	cluster_parse_id(const char *text, uint64_t *id);
+
+/* "n3" or "n3=tcp:HOST:PORT"; HOST is numeric.  0, or -1 with EINVAL. */
+int	cluster_parse_member(const char *text, uint64_t *id,
+	    char address[CLUSTER_ADDRESS_MAX]);
 
 /* A random name. */
 int	cluster_name(char name[CLUSTER_NAME_LEN + 1]);

@@ -66,6 +66,7 @@ static const struct command commands[] = {
 	{ "DBSIZE", FSM_READ, false, 1, 1, read_dbsize, NULL },
 	{ "REVISION", FSM_READ, false, 1, 1, read_revision, NULL },
 	{ "RECORDS", FSM_READ, false, 1, 1, read_records, NULL },
+	{ "RECOVERED", FSM_INNER, false, 1, 1, ring_recovered, NULL },
 };
 
 static const struct command *
@@ -84,7 +85,7 @@ fsm_kind(const struct resp_arg *argv, size_t argc)
 {
 	const struct command *c;
 
-	if (argc == 0 || (c = find(&argv[0])) == NULL)
+	if (argc == 0 || (c = find(&argv[0])) == NULL || c->kind == FSM_INNER)
 		return FSM_NOTMINE;
 	return argc < c->min || argc > c->max ? FSM_MISUSED : c->kind;
 }
@@ -369,8 +370,8 @@ run(struct fsm *f, const struct resp_arg *argv, size_t argc, struct buf *out)
 {
 	const struct command *c = argc > 0 ? find(&argv[0]) : NULL;
 
-	if (c == NULL || c->kind != FSM_WRITE || argc < c->min ||
-	    argc > c->max)
+	if (c == NULL || (c->kind != FSM_WRITE && c->kind != FSM_INNER) ||
+	    argc < c->min || argc > c->max)
 		fsm_error(f, out, "ERR not a command of the log");
 	else
 		c->fn(f, argv, argc, out);

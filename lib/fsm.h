@@ -66,6 +66,7 @@ enum fsm_kind {
 	FSM_READ,		/* fsm_read() answers */
 	FSM_WRITE,		/* goes through the log */
 	FSM_WAIT,		/* fsm_wait() answers, sooner or later */
+	FSM_INNER,		/* never told: no client's business */
 };
 
 enum fsm_kind	fsm_kind(const struct resp_arg *argv, size_t argc);
@@ -115,6 +116,14 @@ typedef void fsm_reply_fn(void *arg, const void *reply, size_t len);
 /* Apply an entry; reply may be NULL. */
 int	fsm_apply(struct fsm *f, const void *entry, size_t len,
 	    fsm_reply_fn *reply, void *arg);
+
+/*
+ * The command, without arguments, with which a cluster that lost a majority
+ * begins again: revisions, tokens and numbers of records go up by this much,
+ * so that none is given a second time; the history of changes is emptied.
+ */
+#define FSM_RECOVERED		"RECOVERED"
+#define FSM_RECOVERED_JUMP	UINT64_C(1000000000)
 
 /* --- snapshots --------------------------------------------------------------- */
 

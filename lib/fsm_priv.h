@@ -163,7 +163,7 @@ void	member_expired(struct fsm *f, struct due *d);
 void	lock_free_all(struct fsm *f);
 
 /* fsm_ring.c */
-fsm_fn	ring_propose;
+fsm_fn	ring_propose, ring_recovered;
 fsm_wait_fn	ring_watch, ring_tail;
 void	ring_add(struct fsm *f, struct ring *r, uint64_t num, char kind,
 	    struct blob *key, struct blob *value);	/* takes references */

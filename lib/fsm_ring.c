@@ -114,6 +114,26 @@ ring_propose(struct fsm *f, const struct resp_arg *argv, size_t argc,
 	(void)fsm_put(f, resp_int(out, (int64_t)f->next_record - 1));
 }
 
+/* RECOVERED: what was numbered by those who are lost is not numbered again. */
+void
+ring_recovered(struct fsm *f, const struct resp_arg *argv, size_t argc,
+    struct buf *out)
+{
+	size_t i;
+
+	(void)argv;
+	(void)argc;
+	ring_trim(&f->history, 0, 0);
+	f->rev += FSM_RECOVERED_JUMP;
+	f->history.first = f->rev + 1;
+	f->token += FSM_RECOVERED_JUMP;
+	for (i = 0; i < f->records.cnt; i++)
+		ring_at(&f->records, i)->num += FSM_RECOVERED_JUMP;
+	f->records.first += FSM_RECOVERED_JUMP;
+	f->next_record += FSM_RECOVERED_JUMP;
+	(void)fsm_put(f, resp_int(out, (int64_t)f->rev));
+}
+
 struct ask {
 	const struct ring *ring;
 	uint64_t next;		/* the number the next item will have */

@@ -1,5 +1,6 @@
 /*
- * sock: stream sockets in the file system, and who is at the other end.
+ * sock: stream sockets in the file system, and who is at the other end; and
+ * those of TCP, for those who ask for them.
  *
  * Source:  unix(7); the order of steps after OpenBSD bgpd's control.c.
  * Paths:   a path longer than sun_path is reached through /proc/self/fd/N of
@@ -62,5 +63,27 @@ int	sock_peer(int fd, struct sock_peer *peer);	/* SO_PEERCRED */
  * it).  EACCES: it may not.  peer may be NULL.
  */
 int	sock_check(int fd, bool widened, struct sock_peer *peer);
+
+/* --- TCP --------------------------------------------------------------------- */
+
+/*
+ * An address is "tcp:HOST:PORT"; HOST is a number, 127.0.0.1 or [::1]: asking
+ * for a name could take for ever.  Whoever reaches the port may connect: TCP
+ * does not tell who it is.
+ */
+bool	sock_tcp_valid(const char *address);
+
+/* EINVAL: no such address; EADDRINUSE and the like as listen(2), bind(2). */
+int	sock_tcp_listen(const char *address);
+
+/*
+ * Begin to connect; what is written waits until the connection is there, or
+ * fails with it, after some seconds at most.  The same end comes to one over
+ * which nothing is acknowledged for so long.
+ */
+int	sock_tcp_connect(const char *address);
+
+/* What sock_tcp_connect() sets, for a connection that was accepted. */
+int	sock_tcp_accepted(int fd);
 
 #endif /* LIB_SOCK_H */

@@ -16,6 +16,19 @@ setup() {
 	export RAFT_DIR=$BATS_TEST_TMPDIR/raft
 }
 
+dead() { ! kill -0 "$1" 2>/dev/null; }
+
+# The sockets of TCP that a process has.
+tcp_of() {
+	local fd
+	for fd in /proc/"$1"/fd/*; do
+		fd=$(readlink "$fd") || continue
+		[[ $fd = socket:* ]] || continue
+		fd=${fd#socket:[}
+		awk -v i="${fd%]}" '$10 == i' /proc/net/tcp /proc/net/tcp6
+	done
+}
+
 now_ms() { echo $(($(now_us) / 1000)); }
 
 kill_all() {
@@ -490,4 +503,148 @@ z!'
 	example raftctl.1 3 >service
 	run -0 bash service
 	assert_eq "$output" mailing
+}
+
+# --- recover -------------------------------------------------------------------------
+
+@test "raftctl: recover goes on from the survivor that knows most" {
+	local i
+	cluster 3
+	for i in 1 2 3; do raftctl put k$i v$i; done
+	printf 'r1\nr2\n' | raftctl propose
+	token=$(raftctl lock l sh -c 'echo $RAFT_LOCK_TOKEN')
+	run -75 raftctl recover -y
+	assert_match "$stderr" 'is running'
+	# n1 misses what comes now; then n2 is lost for ever.
+	node_kill KILL 1
+	raftctl put late 1
+	node_kill KILL 2
+	node_kill KILL 3
+	run -1 raftctl recover
+	assert_match "$output" 'n1	term [0-9]+	index [0-9]+'
+	assert_match "$stderr" 'nothing done'
+	rm -r "$RAFT_DIR/n2/data/log"
+	run -65 raftctl recover -y n1
+	assert_match "$stderr" 'n1 is not the one that knows most, which is n3'
+	grep -q 'state started' "$RAFT_DIR/n3/data/cluster"
+	run -0 raftctl recover -y
+	assert_match "$output" 'n2	not readable'
+	assert_match "$stderr" 'n3 is the only voter'
+
+	node_start 3
+	raftctl -W 10 wait
+	assert_eq "$(raftctl list | xargs)" 'k1 k2 k3 late'
+	assert_eq "$(raftctl get late)" 1
+	# Nothing is numbered a second time, and who watched is told.
+	assert_eq "$(raftctl tail -l)" "1000000001	r1
+1000000002	r2"
+	raftctl put new 1
+	assert_eq "$(raftctl get -l new)" "1000000005	1"
+	run -1 raftctl watch -r 2 -n 1
+	assert_match "$stderr" compacted
+	[ "$(raftctl lock l sh -c 'echo $RAFT_LOCK_TOKEN')" -gt \
+	    $((1000000000 + token)) ]
+	# It is done once, not at each start.
+	node_kill TERM 3
+	wait_until 5 dead "${node_pid[3]}"
+	node_start 3
+	raftctl put newer 1
+	assert_eq "$(raftctl get -l newer)" "1000000006	1"
+
+	# The old ones are refused, by themselves ...
+	run -78 timeout 10 raftnode -C "$RAFT_DIR" -i 1
+	assert_match "$stderr" 'recovered without'
+	assert_eq "$(raftctl member)" 'n3	voter'
+	run -73 raftctl member add n1
+	# ... and by others, if somebody brings them back from a copy.
+	sed -i 's/^state retired/state started/' "$RAFT_DIR/n1/data/cluster"
+	node_start 1
+	wait_until 10 grep -q 'peer_refused why=other_cluster' "${node_err[3]}"
+	node_kill KILL 1
+	rm -r "$RAFT_DIR/n1" "$RAFT_DIR/n2"
+
+	# New ones join under new numbers.
+	raftctl member add n4
+	node_start 4
+	wait_until 10 raftctl -q member promote n4
+	assert_eq "$(raftctl -i 4 get k3)" v3
+	wait_until 10 agreed
+}
+
+@test "raftctl: recover without anything to recover" {
+	run -64 raftctl recover a b
+	run -64 raftctl recover n0
+	run -66 raftctl recover -y
+	raftctl init -n 3
+	run -66 raftctl recover -y	# they know nothing
+	assert_match "$output" 'n1	not readable'
+	run -64 raftctl get -y a
+}
+
+# --- TCP --------------------------------------------------------------------------------
+
+# So many ports that are free now, one after another.
+free_port() {
+	perl -MIO::Socket::INET -e '
+	    my @s = map { IO::Socket::INET->new(Listen => 1,
+		LocalAddr => "127.0.0.1") } 1 .. $ARGV[0];
+	    print $_->sockport, "\n" for @s' "$1"
+}
+
+@test "raftctl: init with addresses; nodes talk over TCP" {
+	local i ports
+	mapfile -t ports < <(free_port 5)
+	run -64 raftctl init n1=tcp:localhost:1
+	run -64 raftctl init n1=tcp:127.0.0.1:0
+	run -64 raftctl init n1=udp:127.0.0.1:1
+	run -64 raftctl init n1=tcp:127.0.0.1:1 n1=tcp:127.0.0.1:2
+	run -64 raftctl init n1=tcp:127.0.0.1:1 n2=tcp:127.0.0.1:1
+	run -64 raftctl init -n 3 n1
+	nodes=3 node_options=()
+	raftctl init n1=tcp:127.0.0.1:"${ports[0]}" \
+	    n2=tcp:127.0.0.1:"${ports[1]}" n3=tcp:127.0.0.1:"${ports[2]}"
+	assert_eq "$(sed -n 3p raft/n2/data/cluster)" \
+	    "node n2=tcp:127.0.0.1:${ports[1]}"
+	for i in 1 2 3; do node_start $i; done
+	# Not over the file system.
+	for i in 1 2 3; do mv raft/n$i/raft raft/n$i/away; done
+	raftctl -W 10 wait
+	for i in 1 2 3; do
+		raftctl -i $i put a$i 1
+		assert_eq "$(raftctl -i $i get a$i)" 1
+	done
+	assert_match "$(raftctl member)" "n3	voter	tcp:127.0.0.1:${ports[2]}"
+	wait_until 10 agreed
+	# A leader lost; a new node.
+	i=$(leader)
+	node_kill KILL "${i#n}"
+	raftctl -W 10 put b 2
+	node_start "${i#n}"
+	wait_until 10 raftctl member add n4=tcp:127.0.0.1:"${ports[3]}"
+	node_start 4
+	mv raft/n4/raft raft/n4/away
+	wait_until 10 raftctl -q member promote n4
+	assert_eq "$(raftctl -i 4 get b)" 2
+	# What is not a node is turned away.
+	printf '%048d' 0 >"/dev/tcp/127.0.0.1/${ports[3]}"
+	wait_until 5 grep -q 'peer_refused why=not_a_node' "${node_err[4]}"
+	run -75 timeout 10 raftnode -C "$RAFT_DIR" -i 1 -a tcp:127.0.0.1:"${ports[3]}"
+}
+
+@test "raftnode: clients over TCP only where it is told to listen" {
+	local port
+	port=$(free_port 1)
+	run -64 raftnode -C x -i 1 -a 127.0.0.1:1
+	run -64 raftnode -C x -i 1 --listen tcp:here:1
+	cluster 1
+	[ -z "$(tcp_of "${node_pid[1]}")" ]
+	node_kill TERM 1
+	wait_until 5 dead "${node_pid[1]}"
+	node_start 1 --listen "tcp:127.0.0.1:$port"
+	[ -n "$(tcp_of "${node_pid[1]}")" ]
+	exec 9<>"/dev/tcp/127.0.0.1/$port"
+	printf 'SET a 1\r\nGET a\r\nQUIT\r\n' >&9
+	assert_eq "$(tr -d '\r' <&9 | xargs)" '+OK $1 1 +OK'
+	exec 9>&-
+	assert_eq "$(raftctl get a)" 1
 }
