@@ -72,5 +72,5 @@ main(void)
 {
 	names();
 	file();
-	return tap_done();
+	return tap_end();
 }
