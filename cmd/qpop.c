@@ -246,6 +246,16 @@ slow(void *arg, const char *what, pid_t pid)
 		    (intmax_t)pid, what);
 }
 
+/* With -W locks are waited for as long, but a little at least. */
+static void
+be_patient(struct queue *q, const struct options *o, struct mono deadline)
+{
+	struct mono least = mono_after(LOCK_WAIT_NS);
+
+	if (o->wait_ns >= 0)
+		queue_patience(q, deadline.ns < least.ns ? least : deadline);
+}
+
 /* -f and -W make a queue that is not there. */
 static struct queue *
 open_queue(struct options *o)
@@ -261,12 +271,14 @@ open_queue(struct options *o)
 			err(errno == ENOENT ? EX_CANTCREAT :
 			    exit_status(errno), "%s", o->path);
 	}
+	be_patient(q, o, mono_after(o->wait_ns));
 	if (queue_group(q, o->group_name, &o->group) == -1) {
 		if (errno == ENOENT)
 			errx(EX_NOINPUT, "%s: no group %s", o->path,
 			    o->group_name);
 		err(exit_status(errno), "%s", o->path);
 	}
+	queue_patience(q, MONO_NEVER);
 	return q;
 }
 
@@ -291,11 +303,7 @@ qpop_take(struct queue *q, const struct options *o,
 {
 	int rc;
 
-	if (o->wait_ns >= 0) {
-		struct mono least = mono_after(LOCK_WAIT_NS);
-
-		queue_patience(q, deadline.ns < least.ns ? least : deadline);
-	}
+	be_patient(q, o, deadline);
 	rc = queue_take(q, o->group, how, claim, again_ns);
 	if (o->wait_ns >= 0)
 		queue_patience(q, MONO_NEVER);
