@@ -94,7 +94,7 @@ $(BIN)/unit/%: $(B)/tests/unit/%.o $(B)/libcommon.a
 JOBS = 2
 AGAIN = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 WITH_BIN = DSUTILS_BIN='$(CURDIR)/$(BIN)' PATH="$(CURDIR)/$(BIN):$$PATH"
-PROVE = $(WITH_BIN) prove -j$(JOBS) --failures --comments --exec tests/tap.sh
+PROVE = $(WITH_BIN) prove -j$(JOBS) --timer --failures --comments --exec tests/tap.sh
 
 deps:
 	@tests/deps.sh build $(if $(wildcard cmd/raftnode.c),raft)
