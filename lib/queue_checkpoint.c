@@ -155,16 +155,13 @@ write_out(struct queue *q, void *arg)
 		return -1;
 	if (groups_save(q) == -1)
 		return -1;
-	/* Ids outlive their messages, whose bytes may go after this. */
-	if (ids_catch_up(q) == -1 && errno != EIO)
-		return -1;
 	/* A second try begins anew. */
 	o->off = 0;
 	o->chain = 0;
 	o->buf.len = 0;
 	o->applied = q->idx.root.applied;
 	/* Segments may go once this is on disk, and ids with them. */
-	if (ids_all(q) == -1)
+	if (ids_all(q) == -1 && errno != EIO)
 		return -1;
 	/* What nobody has pushed with an id need not be looked at again. */
 	if (q->idx.root.ids_pos >= word_get(&q->ctl->ids_end) &&
