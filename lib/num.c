@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 __extension__ typedef unsigned __int128 wide;	/* a product of two uint64_t */
@@ -124,13 +125,29 @@ num_size(const char *text, uint64_t *bytes)
 	return scaled(text, size_units, bytes);
 }
 
+/* A byte from at most `most` digits, which end the text. */
+static int
+byte_of(const char *digits, int base, size_t most, unsigned char *out)
+{
+	size_t len = strlen(digits);
+	unsigned long v;
+	char *end;
+
+	if (len == 0 || len > most || digits[0] == '-' || digits[0] == '+' ||
+	    digits[0] == ' ')
+		return -1;
+	v = strtoul(digits, &end, base);
+	if (*end != '\0' || v > 255)
+		return -1;
+	*out = (unsigned char)v;
+	return 0;
+}
+
 int
 num_delim(const char *text, unsigned char *out)
 {
 	static const char names[] = "ntr0\\a", bytes[] = "\n\t\r\0\\\a";
-	unsigned int v;
 	const char *p;
-	int used = 0;
 
 	if (text[0] != '\0' && text[1] == '\0') {
 		*out = (unsigned char)text[0];
@@ -141,12 +158,10 @@ num_delim(const char *text, unsigned char *out)
 		*out = (unsigned char)bytes[p - names];
 		return 0;
 	}
-	if ((sscanf(text, "\\x%2x%n", &v, &used) == 1 ||
-	    sscanf(text, "\\%3o%n", &v, &used) == 1) &&
-	    text[used] == '\0' && v <= 255) {
-		*out = (unsigned char)v;
+	if (text[0] == '\\' && (text[1] == 'x' ?
+	    byte_of(text + 2, 16, 2, out) : byte_of(text + 1, 8, 3, out)) ==
+	    0)
 		return 0;
-	}
 	errno = EINVAL;
 	return -1;
 }
