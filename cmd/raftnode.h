@@ -207,6 +207,7 @@ void	data_own(struct node *n);	/* mark the log as this cluster's */
 /* raftnode_raft.c */
 void	node_raft_init(struct node *n);
 void	node_raft_start(struct node *n);
+void	node_raft_receive(struct node *n, struct raft_message *m);
 _Noreturn void	node_raft_last(struct node *n);	/* --last */
 void	node_raft_watch(struct node *n);	/* follow changes of state */
 void	node_raft_close(struct node *n);
@@ -249,6 +250,10 @@ int	peer_send(uv_pipe_t *pipe, const void *data, size_t len);
 
 #define PEER_RAFT	1
 #define PEER_FORWARD	2
+
+/* raftnode_receive.c: a peer's messages; takes the pipe, from raft_malloc() */
+void	receive_new(struct node *n, uint64_t id, uv_pipe_t *pipe);
+void	receive_stop(void);
 
 /* raftnode_conn.c */
 struct conn	*conn_new(struct node *n, uv_pipe_t *pipe, bool peer);

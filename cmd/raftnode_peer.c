@@ -1,7 +1,7 @@
 /*
  * raftnode_peer: the sockets between nodes, and libraft's transport over them.
- * A connection begins with a hello (raft-wire(5)); one for Raft is then
- * libraft's, one for forwarding becomes a connection like a client's.
+ * A connection begins with a hello (raft-wire(5)); one for Raft then belongs to
+ * raftnode_receive, one for forwarding becomes a connection like a client's.
  *
  * With --links a peer is reached through DIR/nME/to/nK; else at its address of
  * TCP, if it has one, or through DIR/nK/raft.  A socket of TCP is treated as one
@@ -49,7 +49,6 @@ struct attempt {
 static LIST_HEAD(guest_set, guest) guests = LIST_HEAD_INITIALIZER(guests);
 static LIST_HEAD(attempt_set, attempt) attempts = LIST_HEAD_INITIALIZER(attempts);
 static size_t guests_cnt;
-static raft_uv_accept_cb accept_cb;
 static raft_uv_transport_close_cb close_cb;
 
 /* --- connecting --------------------------------------------------------------- */
@@ -244,7 +243,6 @@ guest_welcome(struct guest *g)
 	struct node *n = g->node;
 	uv_pipe_t *pipe = g->pipe;
 	uint64_t from = le_get64(h + 32);
-	char address[32];
 
 	if (memcmp(h, magic, sizeof(magic)) != 0) {
 		guest_refuse(g, "not_a_node");
@@ -258,11 +256,9 @@ guest_welcome(struct guest *g)
 	} else if (le_get32(h + 12) == PEER_FORWARD) {
 		guest_leave(g);
 		(void)conn_new(n, pipe, true);
-	} else if (le_get32(h + 12) == PEER_RAFT && accept_cb != NULL) {
-		(void)snprintf(address, sizeof(address), "n%" PRIu64, from);
+	} else if (le_get32(h + 12) == PEER_RAFT) {
 		guest_leave(g);
-		accept_cb(&n->transport, from, address,
-		    (struct uv_stream_s *)pipe);
+		receive_new(n, from, pipe);
 	} else {
 		guest_refuse(g, "unknown_kind");
 	}
@@ -369,11 +365,12 @@ transport_init(struct raft_uv_transport *t, raft_id id, const char *address)
 	return 0;
 }
 
+/* Who connects is heard by raftnode_receive, not by libraft. */
 static int
 transport_listen(struct raft_uv_transport *t, raft_uv_accept_cb cb)
 {
 	(void)t;
-	accept_cb = cb;
+	(void)cb;
 	return 0;
 }
 
@@ -393,7 +390,6 @@ transport_close(struct raft_uv_transport *t, raft_uv_transport_close_cb cb)
 	uv_timer_t *timer = malloc(sizeof(*timer));
 	struct attempt *a;
 
-	accept_cb = NULL;
 	while ((a = LIST_FIRST(&attempts)) != NULL)
 		attempt_end(a, RAFT_CANCELED);
 	if (timer == NULL)
@@ -427,4 +423,5 @@ peer_stop(struct node *n)
 		next = LIST_NEXT(g, entry);
 		guest_refuse(g, "closing");
 	}
+	receive_stop();
 }

@@ -276,22 +276,21 @@ drop_messages(void)
 	}
 }
 
-static void
-io_recv(struct raft_io *io, struct raft_message *message)
+void
+node_raft_receive(struct node *n, struct raft_message *message)
 {
-	struct node *n = node_of(io);
-
 	peer_of(n, message->server_id)->heard_ns = mono_now().ns;
 	guard_entries(&n->raft, message);
-	real_recv(io, message);
+	real_recv(&n->io, message);
 }
 
 static int
 io_start(struct raft_io *io, unsigned int msecs, raft_io_tick_cb tick,
     raft_io_recv_cb recv)
 {
+	/* Nobody calls it but us: libraft's own reader is not used. */
 	real_recv = recv;
-	return real.start(io, msecs, tick, io_recv);
+	return real.start(io, msecs, tick, recv);
 }
 
 static void

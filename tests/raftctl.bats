@@ -16,7 +16,7 @@ setup() {
 	export RAFT_DIR=$BATS_TEST_TMPDIR/raft
 }
 
-dead() { ! kill -0 "$1" 2>/dev/null; }
+gone() { ! kill -0 "$1" 2>/dev/null; }
 
 # The sockets of TCP that a process has.
 tcp_of() {
@@ -546,7 +546,7 @@ z!'
 	    $((1000000000 + token)) ]
 	# It is done once, not at each start.
 	node_kill TERM 3
-	wait_until 5 dead "${node_pid[3]}"
+	wait_until 5 gone "${node_pid[3]}"
 	node_start 3
 	raftctl put newer 1
 	assert_eq "$(raftctl get -l newer)" "1000000006	1"
@@ -569,6 +569,19 @@ z!'
 	wait_until 10 raftctl -q member promote n4
 	assert_eq "$(raftctl -i 4 get k3)" v3
 	wait_until 10 agreed
+}
+
+@test "raftctl: the example of recover" {
+	cluster 3
+	raftctl put a 1
+	wait_until 10 agreed
+	kill_all
+	rm -r "$RAFT_DIR"/n[12]/data/log
+	{ example raftctl.1 4; echo 'echo $! >pid'; } >script
+	bash -e script 3>&-
+	spawn_pids+=("$(cat pid)")
+	assert_eq "$(raftctl get a)" 1
+	assert_eq "$(raftctl member | xargs)" 'n3 voter n4 learner'
 }
 
 @test "raftctl: recover without anything to recover" {
@@ -639,7 +652,7 @@ free_port() {
 	cluster 1
 	[ -z "$(tcp_of "${node_pid[1]}")" ]
 	node_kill TERM 1
-	wait_until 5 dead "${node_pid[1]}"
+	wait_until 5 gone "${node_pid[1]}"
 	node_start 1 --listen "tcp:127.0.0.1:$port"
 	[ -n "$(tcp_of "${node_pid[1]}")" ]
 	exec 9<>"/dev/tcp/127.0.0.1/$port"

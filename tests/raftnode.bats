@@ -551,3 +551,42 @@ nap_ms() {
 	assert_match "$output" '3 voters, a majority is 2, 2 answer'
 	assert_match "$output" 'OK$'
 }
+
+# --- hostile peers ---------------------------------------------------------------------
+
+# A hello as n2 to n1, and bytes after it, as a perl expression.
+peer_says() {
+	perl -MIO::Socket::UNIX -e '
+	    $SIG{PIPE} = "IGNORE";
+	    my $s = IO::Socket::UNIX->new(Peer => "$ARGV[0]/n1/raft") or die;
+	    my ($c) = `sed -n "s/^cluster //p" $ARGV[0]/n1/data/cluster` =~ /(.*)/;
+	    sub q64 { pack "Q<*", @_ }
+	    sub message { my ($t, $h) = @_;
+		pack("CxCxx4Q<", $t, 2, length $h) . $h }
+	    print $s "RAFTNODE" . pack("VV", 1, 1) . pack("H*", $c) . q64(2, 1);
+	    print $s eval $ARGV[1];
+	    die $@ if $@;
+	    $s->flush; shutdown $s, 1; my $x = <$s>' "$RAFT_DIR" "$1"
+}
+
+@test "raftnode: what is not a message of a peer is refused" {
+	local what n=0 log
+	cluster 3
+	raftctl put a 1
+	log=${node_err[1]}
+	for what in '"x" x 16' 'message(9, q64(1, 2, 3))' \
+	    'pack("CxCxx4Q<", 1, 2, 1 << 40)' 'message(3, q64(9, 3, 5, 1, 0))' \
+	    'message(3, q64(1 << 60, 2, 5, 1, 0))' 'message(2, q64(1, 2, 3))' \
+	    'message(1, q64(9, 5, 1, 5, 1 << 32, 0))' \
+	    'message(1, q64(9, 5, 1, 5, 1, 9, 1 | 7 << 32, 0))' \
+	    'message(1, q64(9, 5, 1, 5, 1, 9, 3 | 8 << 32, 0)) . q64(1)' \
+	    'message(5, q64(9, 5, 1, 1, 999, 1, 0))' \
+	    'message(5, q64(9, 5, 1, 1, 16, 1, 0, 8, 0)) . q64(1)'; do
+		peer_says "$what"
+		n=$((n + 1))
+		wait_until 5 eval "[ \$(grep -c why=not_a_message '$log') -eq $n ]"
+	done
+	assert_eq "$(raftctl -i 1 get a)" 1
+	raftctl put b 2
+	wait_until 10 agreed
+}
