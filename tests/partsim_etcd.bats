@@ -130,12 +130,14 @@ value() { [ "$(ctl "$1" get k --print-value-only)" = "$2" ]; }
 	# Its ports begin with 23, ours with something of our own.
 	local p=$((101 + $$ % 200))
 	example 'An etcd of three' | sed "s/127\.0\.0\.1:23/127.0.0.1:$p/g" >script
+	printf '#!/bin/sh\nexec sleep 0.1\n' >tick
+	chmod +x tick
 	cat >>script <<-EOF
 		ok() { etcdctl --command-timeout=2s --endpoints \$1 put k v; }
-		until ok 127.0.0.1:${p}71 >&2; do sleep 0.1; done
+		until ok 127.0.0.1:${p}71 >&2; do ./tick; done
 		partsim isolate n1
 		ok 127.0.0.1:${p}71 >&2 && echo wrong
-		until ok 127.0.0.1:${p}72 >&2; do sleep 0.1; done
+		until ok 127.0.0.1:${p}72 >&2; do ./tick; done
 		partsim assert bit && echo right
 		partsim quit
 		jobs -p >pids

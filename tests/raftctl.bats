@@ -613,7 +613,7 @@ free_port() {
 	run -64 raftctl init n1=tcp:127.0.0.1:1 n1=tcp:127.0.0.1:2
 	run -64 raftctl init n1=tcp:127.0.0.1:1 n2=tcp:127.0.0.1:1
 	run -64 raftctl init -n 3 n1
-	nodes=3 node_options=()
+	nodes=3
 	raftctl init n1=tcp:127.0.0.1:"${ports[0]}" \
 	    n2=tcp:127.0.0.1:"${ports[1]}" n3=tcp:127.0.0.1:"${ports[2]}"
 	assert_eq "$(sed -n 3p raft/n2/data/cluster)" \
