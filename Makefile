@@ -119,11 +119,11 @@ bats:
 # The same tests under the sanitizers.
 SAN = -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all
 asan:
-	@BATS_TEST_TIMEOUT=120 $(AGAIN) check V=asan \
+	@BATS_TEST_TIMEOUT=300 $(AGAIN) check V=asan \
 	    CFLAGS='$(SAN) -fsanitize=address,undefined'
 
 tsan:
-	@BATS_TEST_TIMEOUT=120 $(AGAIN) check V=tsan CFLAGS='$(SAN) -fsanitize=thread'
+	@BATS_TEST_TIMEOUT=300 $(AGAIN) check V=tsan CFLAGS='$(SAN) -fsanitize=thread'
 
 lint: deps
 	@tests/deps.sh lint

@@ -4,8 +4,8 @@
 
 set -eu
 
-# A test that hangs is a failure; sanitizers are slow.
-export BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-30}
+# A test that hangs is a failure; a busy machine is not.
+export BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-120}
 
 # What a sanitizer finds kills the program: with a report in $SAN_LOG.* under
 # bats (helpers.bash looks there), on stderr otherwise.
