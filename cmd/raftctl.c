@@ -21,11 +21,14 @@ static const struct option options[] = {
 	{ "busy-status", required_argument, NULL, 'E' },
 	{ "consistency", required_argument, NULL, 'c' },
 	{ "count", required_argument, NULL, 'n' },
+	{ "delimiter", required_argument, NULL, 'd' },
 	{ "dir", required_argument, NULL, 'C' },
 	{ "fence", required_argument, NULL, 'F' },
 	{ "follow", no_argument, NULL, 'f' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "id", required_argument, NULL, 'i' },
+	{ "json", no_argument, NULL, 'J' },
+	{ "length", no_argument, NULL, 'L' },
 	{ "long", no_argument, NULL, 'l' },
 	{ "null", no_argument, NULL, '0' },
 	{ "old", required_argument, NULL, 'o' },
@@ -33,6 +36,7 @@ static const struct option options[] = {
 	{ "rev", required_argument, NULL, 'r' },
 	{ "ttl", required_argument, NULL, 't' },
 	{ "value", required_argument, NULL, 'm' },
+	{ "verbose", no_argument, NULL, 'v' },
 	{ "version", no_argument, NULL, 'V' },
 	{ "wait", required_argument, NULL, 'W' },
 	{ "whole", no_argument, NULL, 'w' },
@@ -40,7 +44,7 @@ static const struct option options[] = {
 	{ NULL, 0, NULL, 0 }
 };
 
-/* Which options a verb takes beside -C -i -c -W -q. */
+/* Which options a verb takes beside -C -c -i -q -v -W. */
 static const struct verb {
 	const char *name, *takes;
 	int (*fn)(struct ctl *, int, char *[]);
@@ -49,20 +53,20 @@ static const struct verb {
 	{ "cas", "aroFt", ctl_cas, true },
 	{ "del", "roF", ctl_del, true },
 	{ "elect", "tEm", ctl_elect, true },
-	{ "get", "wl0", ctl_get, true },
+	{ "get", "0dJlLw", ctl_get, true },
 	{ "init", "n", ctl_init, false },
-	{ "list", "l0", ctl_list, true },
+	{ "list", "0dJlL", ctl_list, true },
 	{ "lock", "tE", ctl_lock, true },
 	{ "member", "", ctl_member, true },
-	{ "propose", "0", ctl_propose, true },
+	{ "propose", "0dL", ctl_propose, true },
 	{ "put", "Ft", ctl_put, true },
 	{ "recover", "y", ctl_recover, false },
 	{ "snapshot", "", ctl_snapshot, true },
-	{ "status", "", ctl_status, true },
-	{ "tail", "fnrl0", ctl_tail, true },
+	{ "status", "J", ctl_status, true },
+	{ "tail", "0dflLnr", ctl_tail, true },
 	{ "transfer", "", ctl_transfer, true },
 	{ "wait", "", ctl_wait, true },
-	{ "watch", "nr0", ctl_watch, true },
+	{ "watch", "0dJLnr", ctl_watch, true },
 };
 
 static char given[32];		/* the options of verbs that were given */
@@ -70,7 +74,7 @@ static char given[32];		/* the options of verbs that were given */
 static void
 usage(FILE *to)
 {
-	fprintf(to, "usage: %s -C dir [-q] [-c consistency] [-i id] [-W wait] "
+	fprintf(to, "usage: %s -C dir [-qv] [-c consistency] [-i id] [-W wait] "
 	    "verb [arg ...]\n"
 	    "verbs: init get put cas del list watch lock elect propose tail "
 	    "status wait\n"
@@ -111,7 +115,11 @@ verb_option(struct ctl *c, int ch)
 		given[strlen(given)] = (char)ch;
 	switch (ch) {
 	case '0':
-		c->nul = true;
+	case 'd':
+	case 'L':
+	case 'w':
+		if (frame_option(&c->how, ch, optarg) == -1)
+			errx(EX_USAGE, "-d %s: one byte", optarg);
 		break;
 	case 'a':
 		c->absent = true;
@@ -124,6 +132,9 @@ verb_option(struct ctl *c, int ch)
 		break;
 	case 'F':
 		c->fence = optarg;
+		break;
+	case 'J':
+		c->json = true;
 		break;
 	case 'l':
 		c->longer = true;
@@ -145,9 +156,6 @@ verb_option(struct ctl *c, int ch)
 		c->ttl_ns = duration(ch, optarg);
 		if (c->ttl_ns < NUM_NS_PER_MS)
 			errx(EX_USAGE, "-t %s: at least 1ms", optarg);
-		break;
-	case 'w':
-		c->raw = true;
 		break;
 	case 'y':
 		c->yes = true;
@@ -182,6 +190,9 @@ one_option(struct ctl *c, int ch)
 	case 'q':
 		c->quiet = true;
 		break;
+	case 'v':
+		c->verbose = true;
+		break;
 	case 'V':
 		printf("raftctl %s\n", VERSION);
 		exit(EX_OK);
@@ -199,7 +210,7 @@ parse(struct ctl *c, int argc, char *argv[])
 	int ch;
 
 	while ((ch = getopt_long(argc, argv,
-	    "+0ac:C:E:fF:hi:lm:n:o:qr:t:VwW:y", options, NULL)) != -1)
+	    "+0ac:C:d:E:fF:hi:JlLm:n:o:qr:t:vVwW:y", options, NULL)) != -1)
 		one_option(c, ch);
 }
 
@@ -232,7 +243,7 @@ int
 main(int argc, char *argv[])
 {
 	static struct ctl c = { .wait_ns = WAIT_NS, .try_ns = TRY_NS,
-	    .busy_status = EX_TEMPFAIL };
+	    .busy_status = EX_TEMPFAIL, .how = { FRAME_DELIM, '\n' } };
 	const struct verb *v;
 	const char *bad;
 	int rc;

@@ -9,6 +9,7 @@
 
 #include "clock.h"
 #include "cluster.h"
+#include "frame.h"
 
 #define CTL_ARGS_MAX	1000
 
@@ -24,7 +25,8 @@ struct ctl {
 	int64_t ttl_ns;		/* 0: none */
 	uint64_t rev, count;
 	int busy_status;
-	bool has_rev, absent, follow, longer, raw, nul, yes;
+	bool has_rev, absent, follow, longer, json, yes;
+	struct frame how;	/* of records, read or written */
 
 	/* the connection */
 	redisContext *ctx;
@@ -69,6 +71,18 @@ redisReply	*ctl_write(struct ctl *c, const struct words *w);
 void	ctl_check(const redisReply *r);
 bool	ctl_error_is(const redisReply *r, const char *code);
 void	ctl_nap(void);
+
+/* raftctl_out.c: the record in the framing that was asked for */
+struct json_object;
+void	ctl_record(const struct ctl *c, const struct buf *record);
+void	ctl_flush(void);
+struct json_object	*ctl_json(void);
+void	ctl_json_int(struct json_object *o, const char *name, int64_t v);
+void	ctl_json_bytes(struct json_object *o, const char *name,
+	    const redisReply *r);
+void	ctl_json_text(struct json_object *o, const char *name,
+	    const char *text);
+void	ctl_json_line(struct json_object *o);	/* and free it */
 
 /* the verbs: operands without the verb itself; an exit status */
 int	ctl_get(struct ctl *c, int argc, char *argv[]);

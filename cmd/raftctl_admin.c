@@ -124,6 +124,51 @@ is(const char *info, const char *name, const char *value)
 }
 
 static void
+node_json(const char *id, const char *info, const char *leader)
+{
+	static const char *const numbers[] = { "term", "voted_for", "commit",
+	    "applied", "last", "fsync_p99_us" };
+	struct json_object *o = ctl_json();
+	char room[128], name[64];
+	const char *p;
+	uint64_t n;
+	size_t i;
+
+	ctl_json_text(o, "node", id);
+	ctl_json_text(o, "role", info == NULL ? "down" : field(info, "role",
+	    room, sizeof(room)));
+	for (i = 0; info != NULL && i < sizeof(numbers) / sizeof(numbers[0]);
+	    i++)
+		if (num_u64(field(info, numbers[i], room, sizeof(room)), 0,
+		    INT64_MAX, &n) == 0)
+			ctl_json_int(o, numbers[i], (int64_t)n);
+	if (info != NULL && leader != NULL && leader != info) {
+		(void)snprintf(name, sizeof(name), "peer_%s", id);
+		(void)field(leader, name, room, sizeof(room));
+		if ((p = strstr(room, "lag=")) != NULL)
+			ctl_json_int(o, "lag", strtoll(p + 4, NULL, 10));
+		if ((p = strstr(room, "heard_ms=")) != NULL)
+			ctl_json_int(o, "heard_ms", strtoll(p + 9, NULL, 10));
+	}
+	if (info != NULL)
+		ctl_json_text(o, "digest", field(info, "digest", room,
+		    sizeof(room)));
+	ctl_json_line(o);
+}
+
+static void
+quorum_json(unsigned int all, unsigned int need, unsigned int up, bool leader)
+{
+	struct json_object *o = ctl_json();
+
+	ctl_json_int(o, "voters", all);
+	ctl_json_int(o, "majority", need);
+	ctl_json_int(o, "answer", up);
+	ctl_json_int(o, "leaders", leader);
+	ctl_json_line(o);
+}
+
+static void
 print_node(const struct ctl *c, const struct view *v, size_t i)
 {
 	const char *info = v->info[i] == NULL ? NULL : v->info[i]->str;
@@ -133,6 +178,10 @@ print_node(const struct ctl *c, const struct view *v, size_t i)
 	const char *p;
 
 	(void)snprintf(id, sizeof(id), "n%" PRIu64, c->nodes[i]);
+	if (c->json) {
+		node_json(id, info, v->leader);
+		return;
+	}
 	if (info == NULL) {
 		printf("%-5s down\n", id);
 		return;
@@ -180,6 +229,11 @@ print_quorum(const struct ctl *c, const struct view *v, const char *info)
 		}
 	}
 	need = all / 2 + 1;
+	if (c->json) {
+		quorum_json(all, need, up, v->leader != NULL);
+		return v->leader != NULL && up >= need ? EX_OK :
+		    EX_UNAVAILABLE;
+	}
 	printf("%u voters, a majority is %u, %u answer: ", all, need, up);
 	if (up < need)
 		printf("nothing can be decided\n");
@@ -214,13 +268,16 @@ ctl_status(struct ctl *c, int argc, char *argv[])
 	}
 	if (v.leader != NULL)
 		best = v.leader;
-	printf("%-5s %-10s %5s %5s %9s %9s %6s %8s %8s  %s\n", "node", "role",
+	if (!c->json)
+		printf("%-5s %-10s %5s %5s %9s %9s %6s %8s %8s  %s\n",
+		    "node", "role",
 	    "term", "voted", "commit", "applied", "lag", "heard_ms", "fsync_us",
 	    "digest");
 	for (i = 0; i < c->nodes_cnt; i++)
 		print_node(c, &v, i);
 	if (best == NULL) {
-		printf("no node answers\n");
+		if (!c->json)
+			printf("no node answers\n");
 		rc = EX_UNAVAILABLE;
 	} else {
 		rc = print_quorum(c, &v, best);

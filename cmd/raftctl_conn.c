@@ -168,6 +168,8 @@ ctl_connect(struct ctl *c, uint64_t id, int64_t timeout_ns)
 	}
 	set_timeout(c->ctx, timeout_ns);
 	c->at = id;
+	if (c->verbose)
+		warnx("asking n%" PRIu64, id);
 	if (!set_consistency(c)) {
 		ctl_drop(c);
 		return false;
@@ -242,6 +244,8 @@ ask(struct ctl *c, const struct words *w, bool write)
 		}
 		if (r != NULL) {
 			maybe = maybe || ctl_error_is(r, "UNKNOWN");
+			if (c->verbose)
+				warnx("n%" PRIu64 ": %s", c->at, r->str);
 			freeReplyObject(last);
 			last = r;
 			ctl_rotate(c);

@@ -15,24 +15,36 @@
 #include "raftctl.h"
 
 static void
-out(const void *data, size_t len)
+must(int rc)
 {
-	if (fwrite(data, 1, len, stdout) != len)
-		ctl_stdout_failed();
+	if (rc == -1)
+		err(EX_OSERR, NULL);
 }
 
+/* [value, revision, created, ms to live or less than 0] */
 static void
-flush(void)
+print_value(const struct ctl *c, const char *key, const redisReply *r)
 {
-	if (fflush(stdout) == EOF)
-		ctl_stdout_failed();
-}
+	const redisReply *value = r->element[0];
+	struct buf b = { 0 };
+	struct json_object *o;
 
-static void
-end_record(const struct ctl *c)
-{
-	if (!c->raw)
-		out(c->nul ? "\0" : "\n", 1);
+	if (c->json) {
+		o = ctl_json();
+		ctl_json_text(o, "key", key);
+		ctl_json_bytes(o, "value", value);
+		ctl_json_int(o, "rev", r->element[1]->integer);
+		ctl_json_int(o, "created", r->element[2]->integer);
+		if (r->element[3]->integer >= 0)
+			ctl_json_int(o, "ttl_ms", r->element[3]->integer);
+		ctl_json_line(o);
+		return;
+	}
+	if (c->longer)
+		must(buf_printf(&b, "%lld\t", r->element[1]->integer));
+	must(buf_put(&b, value->str, value->len));
+	ctl_record(c, &b);
+	buf_release(&b);
 }
 
 int
@@ -51,13 +63,10 @@ ctl_get(struct ctl *c, int argc, char *argv[])
 		freeReplyObject(r);
 		return EX_NO;
 	}
-	if (r->elements < 2)
+	if (r->elements < 4)
 		errx(EX_SOFTWARE, "unexpected answer");
-	if (c->longer)
-		printf("%lld\t", r->element[1]->integer);
-	out(r->element[0]->str, r->element[0]->len);
-	end_record(c);
-	flush();
+	print_value(c, argv[0], r);
+	ctl_flush();
 	freeReplyObject(r);
 	return EX_OK;
 }
@@ -173,6 +182,30 @@ ctl_del(struct ctl *c, int argc, char *argv[])
 	return rc;
 }
 
+/* [key, value, revision] */
+static void
+print_key(const struct ctl *c, const redisReply *e)
+{
+	static struct buf b;
+	struct json_object *o;
+
+	if (c->json) {
+		o = ctl_json();
+		ctl_json_bytes(o, "key", e->element[0]);
+		ctl_json_bytes(o, "value", e->element[1]);
+		ctl_json_int(o, "rev", e->element[2]->integer);
+		ctl_json_line(o);
+		return;
+	}
+	b.len = 0;
+	must(buf_put(&b, e->element[0]->str, e->element[0]->len));
+	if (c->longer) {
+		must(buf_printf(&b, "\t%lld\t", e->element[2]->integer));
+		must(buf_put(&b, e->element[1]->str, e->element[1]->len));
+	}
+	ctl_record(c, &b);
+}
+
 /* One page of the list; false: that was the last. */
 static bool
 list_page(struct ctl *c, const char *prefix, char **after, size_t *after_len,
@@ -196,12 +229,7 @@ list_page(struct ctl *c, const char *prefix, char **after, size_t *after_len,
 		if (e->type != REDIS_REPLY_ARRAY || e->elements != 3)
 			errx(EX_SOFTWARE, "unexpected answer");
 		*any = true;
-		out(e->element[0]->str, e->element[0]->len);
-		if (c->longer) {
-			printf("\t%lld\t", e->element[2]->integer);
-			out(e->element[1]->str, e->element[1]->len);
-		}
-		out(c->nul ? "\0" : "\n", 1);
+		print_key(c, e);
 		*after_len = e->element[0]->len;
 		free(*after);
 		if ((*after = malloc(*after_len + 1)) == NULL)
@@ -226,7 +254,7 @@ ctl_list(struct ctl *c, int argc, char *argv[])
 		more = list_page(c, argc == 1 ? argv[0] : "", &after,
 		    &after_len, &any);
 	while (more);
-	flush();
+	ctl_flush();
 	free(after);
 	return any ? EX_OK : EX_NO;
 }

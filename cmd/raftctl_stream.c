@@ -18,19 +18,13 @@
 #define BLOCK_NS	INT64_C(3000000000)	/* until a node is given up */
 #define BATCH_CNT	500
 #define BATCH_BYTES	262144
+#define READ_SIZE	65536
 
 static void
-out(const void *data, size_t len)
+must(int rc)
 {
-	if (fwrite(data, 1, len, stdout) != len)
-		ctl_stdout_failed();
-}
-
-static void
-flush(void)
-{
-	if (fflush(stdout) == EOF)
-		ctl_stdout_failed();
+	if (rc == -1)
+		err(EX_OSERR, NULL);
 }
 
 /*
@@ -85,15 +79,30 @@ ask_number(struct ctl *c, const char *command, size_t element)
 static void
 print_event(const struct ctl *c, const redisReply *e)
 {
+	static struct buf b;
+	struct json_object *o;
+
 	if (e->type != REDIS_REPLY_ARRAY || e->elements != 4)
 		errx(EX_SOFTWARE, "unexpected answer");
-	printf("%lld\t%s\t", e->element[0]->integer, e->element[1]->str);
-	out(e->element[2]->str, e->element[2]->len);
-	if (e->element[3]->type == REDIS_REPLY_STRING) {
-		out("\t", 1);
-		out(e->element[3]->str, e->element[3]->len);
+	if (c->json) {
+		o = ctl_json();
+		ctl_json_int(o, "rev", e->element[0]->integer);
+		ctl_json_text(o, "op", e->element[1]->str);
+		ctl_json_bytes(o, "key", e->element[2]);
+		if (e->element[3]->type == REDIS_REPLY_STRING)
+			ctl_json_bytes(o, "value", e->element[3]);
+		ctl_json_line(o);
+		return;
 	}
-	out(c->nul ? "\0" : "\n", 1);
+	b.len = 0;
+	must(buf_printf(&b, "%lld\t%s\t", e->element[0]->integer,
+	    e->element[1]->str));
+	must(buf_put(&b, e->element[2]->str, e->element[2]->len));
+	if (e->element[3]->type == REDIS_REPLY_STRING) {
+		must(buf_put(&b, "\t", 1));
+		must(buf_put(&b, e->element[3]->str, e->element[3]->len));
+	}
+	ctl_record(c, &b);
 }
 
 /* How many items one request may bring: -n bounds them in all. */
@@ -132,7 +141,7 @@ ctl_watch(struct ctl *c, int argc, char *argv[])
 			print_event(c, r->element[i]);
 		from = r->element[0]->integer;
 		freeReplyObject(r);
-		flush();
+		ctl_flush();
 	}
 	return EX_OK;
 }
@@ -141,6 +150,7 @@ int
 ctl_tail(struct ctl *c, int argc, char *argv[])
 {
 	int64_t from = c->has_rev ? (int64_t)c->rev : 0, end = INT64_MAX;
+	static struct buf b;
 	uint64_t done = 0;
 	char room[3][32];
 	redisReply *r;
@@ -168,14 +178,17 @@ ctl_tail(struct ctl *c, int argc, char *argv[])
 				errx(EX_SOFTWARE, "unexpected answer");
 			if (e->element[0]->integer >= end)
 				break;
+			b.len = 0;
 			if (c->longer)
-				printf("%lld\t", e->element[0]->integer);
-			out(e->element[1]->str, e->element[1]->len);
-			out(c->nul ? "\0" : "\n", 1);
+				must(buf_printf(&b, "%lld\t",
+				    e->element[0]->integer));
+			must(buf_put(&b, e->element[1]->str,
+			    e->element[1]->len));
+			ctl_record(c, &b);
 		}
 		from = r->element[0]->integer;
 		freeReplyObject(r);
-		flush();
+		ctl_flush();
 	}
 	return EX_OK;
 }
@@ -184,7 +197,7 @@ ctl_tail(struct ctl *c, int argc, char *argv[])
 
 struct proposal {
 	struct words w;
-	char *lines[BATCH_CNT];
+	unsigned char *records[BATCH_CNT];
 	size_t bytes;
 };
 
@@ -212,19 +225,55 @@ send_batch(struct ctl *c, struct proposal *p)
 	freeReplyObject(r);
 	proposed += (uint64_t)p->w.cnt - 1;
 	for (i = 1; i < p->w.cnt; i++)
-		free(p->lines[i - 1]);
+		free(p->records[i - 1]);
 	p->w.cnt = 1;
 	p->bytes = 0;
+}
+
+static void
+add_record(struct ctl *c, struct proposal *p, const struct frame_record *rec)
+{
+	unsigned char *copy;
+
+	if (p->w.cnt > BATCH_CNT - 1 || p->bytes + rec->len > BATCH_BYTES)
+		send_batch(c, p);
+	if ((copy = malloc(rec->len + 1)) == NULL)
+		err(EX_OSERR, NULL);
+	memcpy(copy, rec->data, rec->len);
+	p->records[p->w.cnt - 1] = copy;
+	words_add_bytes(&p->w, copy, rec->len);
+	p->bytes += rec->len;
+}
+
+/* All records that are whole in the input that has come. */
+static void
+take_records(struct ctl *c, struct proposal *p, struct frame_reader *r,
+    struct buf *in, bool eof)
+{
+	struct frame_record rec;
+	size_t used = 0;
+	int rc;
+
+	while ((rc = frame_next(r, in->data + used, in->len - used, eof,
+	    &rec)) == 1) {
+		add_record(c, p, &rec);
+		used += rec.used;
+	}
+	if (rc == -1 && errno == EMSGSIZE)
+		errx(EX_DATAERR, "a record has at most %d bytes",
+		    FSM_VALUE_MAX);
+	if (rc == -1)
+		errx(EX_DATAERR, "the input ends within a record");
+	buf_drop(in, used);
 }
 
 int
 ctl_propose(struct ctl *c, int argc, char *argv[])
 {
 	static struct proposal p;
-	char *line = NULL;
-	size_t cap = 0;
+	struct frame_reader r;
+	struct buf in = { 0 };
 	ssize_t n;
-	int delim = c->nul ? '\0' : '\n';
 
 	(void)argv;
 	if (argc != 0)
@@ -233,24 +282,19 @@ ctl_propose(struct ctl *c, int argc, char *argv[])
 	if (atexit(tell_proposed) != 0)
 		err(EX_OSERR, "atexit");
 	words_add(&p.w, "PROPOSE");
-	while ((n = getdelim(&line, &cap, delim, stdin)) != -1) {
-		if (n > 0 && line[n - 1] == (char)delim)
-			n--;
-		if (n > FSM_VALUE_MAX)
-			errx(EX_DATAERR, "a record has at most %d bytes",
-			    FSM_VALUE_MAX);
-		if (p.w.cnt > BATCH_CNT - 1 ||
-		    p.bytes + (size_t)n > BATCH_BYTES)
-			send_batch(c, &p);
-		p.lines[p.w.cnt - 1] = line;
-		words_add_bytes(&p.w, line, (size_t)n);
-		p.bytes += (size_t)n;
-		line = NULL;
-		cap = 0;
-	}
-	if (ferror(stdin))
-		err(EX_IOERR, "stdin");
-	free(line);
+	frame_reader_init(&r, &c->how, FSM_VALUE_MAX);
+	do {
+		if (buf_reserve(&in, READ_SIZE) == -1)
+			err(EX_OSERR, NULL);
+		n = read(STDIN_FILENO, in.data + in.len, READ_SIZE);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1)
+			err(EX_IOERR, "stdin");
+		in.len += (size_t)n;
+		take_records(c, &p, &r, &in, n == 0);
+	} while (n != 0);
+	buf_release(&in);
 	send_batch(c, &p);
 	proposing = false;
 	return EX_OK;

@@ -241,6 +241,11 @@ member_command(struct node *n, const struct request *q)
 	uint64_t id = 0;
 
 	if (q->argc == 2 && word(&q->argv[1], "LIST")) {
+		/* Who has been removed may not know it. */
+		if (!node_is_leader(n) && q->consistency != READ_STALE) {
+			forward_request(n, q, false);
+			return;
+		}
 		info_members(n, &b);
 		conn_reply(q->conn, b.data, b.len);
 		buf_release(&b);

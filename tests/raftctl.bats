@@ -661,3 +661,67 @@ free_port() {
 	exec 9>&-
 	assert_eq "$(raftctl get a)" 1
 }
+
+# --- forms of output -----------------------------------------------------------------
+
+@test "raftctl: -J, as JSON lines" {
+	cluster 1
+	raftctl put a 1
+	printf 'x\377' | raftctl put b
+	raftctl put -t 1h c 3
+	run -0 raftctl get -J a
+	assert_eq "$output" '{"key":"a","value":"1","rev":1,"created":1}'
+	assert_match "$(raftctl get --json c)" '"ttl_ms":3[56][0-9]{5}}$'
+	run -0 raftctl list -J
+	assert_eq "$output" '{"key":"a","value":"1","rev":1}
+{"key":"b","value_b64":"eP8=","rev":2}
+{"key":"c","value":"3","rev":3}'
+	raftctl del a
+	run -0 raftctl watch -J -r 1 -n 4
+	assert_eq "$(sed -n 1p <<<"$output")" \
+	    '{"rev":1,"op":"put","key":"a","value":"1"}'
+	assert_eq "$(sed -n 4p <<<"$output")" '{"rev":4,"op":"del","key":"a"}'
+	run -0 raftctl status -J
+	assert_match "$output" '^\{"node":"n1","role":"leader","term":[0-9]+,'
+	assert_match "$output" '"digest":"[0-9a-f]{16}"}'
+	assert_eq "$(tail -n 1 <<<"$output")" \
+	    '{"voters":1,"majority":1,"answer":1,"leaders":1}'
+	run -1 raftctl get -J nothing
+	assert_eq "$output" ''
+	node_kill KILL 1
+	run -69 raftctl status -J
+	assert_eq "$output" '{"node":"n1","role":"down"}'
+	run -64 raftctl put -J a b
+}
+
+@test "raftctl: -d and -L where records are read or written" {
+	cluster 1
+	printf 'a;b;;c' | raftctl propose -d ';'
+	assert_eq "$(raftctl tail -d , )" 'a,b,,c,'
+	printf '\0\0\0\2x\n' | raftctl propose -L
+	assert_eq "$(raftctl tail -L -r 5 | od -An -tx1 | xargs)" \
+	    '00 00 00 02 78 0a'
+	printf '\0\0\0\5xy' >cut
+	run -65 raftctl propose -L <cut
+	assert_match "$stderr" 'within a record'
+	raftctl put k v
+	assert_eq "$(raftctl get -d ! k)" 'v!'
+	assert_eq "$(raftctl list --length | od -An -tx1 | xargs)" \
+	    '00 00 00 01 6b'
+	assert_eq "$(raftctl watch --delimiter '\t' -r 1 -n 1)" \
+	    "1	put	k	v	"
+	run -64 raftctl get -d xy k
+	printf 'whole\n\n' | raftctl propose
+	assert_eq "$(raftctl tail -0 -r 6 | tr '\0' '!')" 'whole!!'
+}
+
+@test "raftctl: -v says who is asked and why another" {
+	cluster 3
+	raftctl put a 1
+	run -0 raftctl -v -i 2 get a
+	assert_eq "$stderr" 'raftctl: asking n2'
+	node_kill KILL 2
+	node_kill KILL 3
+	run -69 raftctl -i 1 -W 1 --verbose get a
+	assert_match "$stderr" 'raftctl: n1: CLUSTERDOWN'
+}
