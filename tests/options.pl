@@ -41,7 +41,9 @@ for my $prog (sort keys %source) {
 		next unless $line =~ /^\.It\b/;
 		while ($line =~ /\bFl (?:(Fl )|(\\?-))?([A-Za-z0-9][A-Za-z0-9-]*)/g) {
 			my ($long, $name) = ($1 || $2, $3);
-			$told{$long ? "--$name" : "-$name"} = 1;
+			# "Fl 0L" is two letters.
+			$told{$_} = 1 for $long ? "--$name" :
+			    map { "-$_" } split //, $name;
 		}
 	}
 	delete @code{qw(-h -V --help --version)};

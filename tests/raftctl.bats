@@ -701,8 +701,8 @@ free_port() {
 	printf '\0\0\0\2x\n' | raftctl propose -L
 	assert_eq "$(raftctl tail -L -r 5 | od -An -tx1 | xargs)" \
 	    '00 00 00 02 78 0a'
-	printf '\0\0\0\5xy' >cut
-	run -65 raftctl propose -L <cut
+	printf '\0\0\0\5xy' >short
+	run -65 raftctl propose -L <short
 	assert_match "$stderr" 'within a record'
 	raftctl put k v
 	assert_eq "$(raftctl get -d ! k)" 'v!'
