@@ -23,7 +23,7 @@ struct reader {
 static const unsigned char *
 take(struct reader *r, size_t len)
 {
-	static const unsigned char zero[8];
+	static const unsigned char zero[8] = { 0 };
 	const unsigned char *p = r->p;
 
 	if (r->bad || r->left < len) {
