@@ -66,7 +66,7 @@ node_kill KILL "$late"
 end=$((SECONDS + time))
 before=$(info "$leader" commit)
 # Entries, not writes: many small ones, from clients that wait.
-while [ "$SECONDS" -lt $((end - time / 2)) ]; do
+while [ "$SECONDS" -lt $((end - time / 4)) ]; do
 	put "$leader" 20000 32 10 >/dev/null || die 'the load failed'
 	entries=$(($(info "$leader" commit) - before))
 	[ "$entries" -lt "$behind" ] || break
