@@ -399,7 +399,7 @@ refused_at_once() {
 
 @test "cap-demo run --delay: the cut meets writes half done, some come true later" {
 	local seed unknown=0 revived=0
-	for seed in 1 2 3 4 5 6; do
+	for seed in {1..16}; do
 		cap-demo -J -s $seed -W 2s --delay 25ms -c strong >out ||
 		    [ $? -eq 2 ]
 		unknown=$((unknown + $(json type=writes keys=strong unknown <out)))
@@ -471,7 +471,7 @@ refused_at_once() {
 
 @test "cap-demo run --weak-writer: an eventual write undoes strong ones" {
 	local seed
-	for seed in 1 2 3; do
+	for seed in {1..8}; do
 		run cap-demo -s $seed -W 4s --weak-writer
 		[ "$status" -ne 1 ] || break
 	done
