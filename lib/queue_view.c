@@ -253,7 +253,7 @@ view_ripen(struct queue *q, struct group *g, uint64_t now, unsigned int most,
     bool *more)
 {
 	struct key_row row;
-	struct entry e;
+	struct entry e = { .seq = 0 };
 	struct ikey k;
 	int got;
 
