@@ -1,8 +1,6 @@
 /* partsim_up: the net in the foreground, alone or around a command. */
 
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 
 #include <err.h>
@@ -10,7 +8,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +19,7 @@
 #include "netctl.h"
 #include "num.h"
 #include "partsim.h"
+#include "ready.h"
 
 static struct link_net *net;
 static FILE *trace_file, *log_file;
@@ -182,45 +180,6 @@ bring_up(const struct options *o, bool children)
 		start_scenario(o->file);
 }
 
-/* To systemd, as sd_notify(3) does. */
-static void
-notify(const char *state)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	size_t len;
-	int fd;
-
-	if (path == NULL || (len = strlen(path)) < 2 ||
-	    len >= sizeof(sun.sun_path))
-		return;
-	memcpy(sun.sun_path, path, len);
-	if (path[0] == '@')
-		sun.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd == -1)
-		return;
-	(void)sendto(fd, state, strlen(state), MSG_NOSIGNAL,
-	    (const struct sockaddr *)&sun,
-	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
-	close(fd);
-}
-
-static void
-say_ready(const struct options *o)
-{
-	if (!o->quiet)
-		puts("ready");
-	if (fflush(stdout) == EOF)
-		warn("stdout");
-	if (o->ready_fd != -1) {
-		if (write(o->ready_fd, "\n", 1) == -1)
-			warn("--ready-fd %d", o->ready_fd);
-		close(o->ready_fd);
-	}
-	notify("READY=1");
-}
-
 static void
 step(void)
 {
@@ -270,11 +229,11 @@ partsim_up(const struct options *o)
 
 	bring_up(o, false);
 	if (link_state(net) != LINK_FAILED)
-		say_ready(o);
+		ready_say(o->quiet, o->ready_fd);
 	while (caught == 0 && link_state(net) != LINK_QUIT &&
 	    link_state(net) != LINK_FAILED)
 		step();
-	notify("STOPPING=1");
+	ready_notify("STOPPING=1");
 	status = take_down(o);
 	if (caught != 0 && caught != SIGTERM)
 		die_of(caught);
